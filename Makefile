@@ -1,0 +1,69 @@
+# Everything below needs Python 3.10 or later with venv, make and git; the rest is installed into .venv.
+PYTHON ?= python3
+VENV := .venv
+VENV_3006 := .venv-3006
+BIN := $(VENV)/bin
+SALT_CALL = $(BIN)/salt-call --local --config-dir=.cache/salt -m . --log-level=error --retcode-passthrough
+
+.DEFAULT_GOAL := help
+.PHONY: help audit test test-3006 hosts hosts-all bench lint clean
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/' | expand -t 14
+
+audit: $(VENV)/ready .cache/salt/minion ## audit this machine if Courier is installed, else the sample host in examples/
+	@if [ -e /etc/courier ] || [ -e /usr/lib/courier ] || [ -e /usr/lib/courier-imap ]; then \
+	  echo "Auditing this machine."; $(SALT_CALL) courier.audit; \
+	else \
+	  echo "Courier is not installed here: auditing the sample host examples/broken-host, a recorded Debian 13 with the problems of 2014-2017."; \
+	  $(SALT_CALL) courier.audit root=$(CURDIR)/examples/broken-host; \
+	fi; status=$$?; \
+	if [ $$status -eq 2 ]; then echo "(exit status of the audit: 2, something grave was found)"; exit 0; fi; exit $$status
+
+test: $(VENV)/ready ## unit and functional tests
+	$(BIN)/python -m pytest -q -m "not privileged"
+
+test-3006: $(VENV_3006)/ready ## the same on Salt 3006 LTS
+	$(VENV_3006)/bin/python -m pytest -q -m "not privileged"
+
+hosts: $(VENV)/ready ## tests that need root, and booted Debian machines: each problem once where it occurs
+	$(BIN)/python tests/hosts/lab.py prepare
+	$(BIN)/python -m pytest -q -m privileged tests/unit tests/functional
+	$(BIN)/python -m pytest -q -m "not hosts_all" tests/hosts
+
+hosts-all: $(VENV)/ready ## every problem on every host; writes tests/hosts/results
+	$(BIN)/python tests/hosts/lab.py prepare
+	$(BIN)/python -m pytest -q tests/hosts --hosts-all
+
+bench: $(VENV)/ready ## figures, as ratios measured side by side
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+lint: $(VENV)/ready ## format and lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+clean: ## remove what make has made here
+	rm -rf $(VENV) $(VENV_3006) .cache build site
+
+$(VENV)/ready: requirements/salt-3008.txt pyproject.toml
+	@$(call require_python)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/salt-3008.txt
+	@touch $@
+
+$(VENV_3006)/ready: requirements/salt-3006.txt pyproject.toml
+	@$(call require_python)
+	$(PYTHON) -m venv $(VENV_3006)
+	$(VENV_3006)/bin/pip install --quiet --disable-pip-version-check -r requirements/salt-3006.txt
+	@touch $@
+
+.cache/salt/minion:
+	@mkdir -p .cache/salt
+	@printf 'id: local\nroot_dir: %s\nlog_level: error\n' $(CURDIR)/.cache/salt > $@
+
+define require_python
+command -v $(PYTHON) >/dev/null || { echo "$(PYTHON): not found; install Python 3.10 or later, or say make PYTHON=/path/to/python3" >&2; exit 1; }; \
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$(PYTHON): Python 3.10 or later is needed; say make PYTHON=/path/to/python3" >&2; exit 1; }; \
+$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON): its module venv is missing; on Debian: apt-get install python3-venv" >&2; exit 1; }; \
+command -v git >/dev/null || { echo "git: not found; install git" >&2; exit 1; }
+endef

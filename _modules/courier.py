@@ -1,0 +1,623 @@
+"""
+Find, explain and repair the known problems of Courier Mail Server hosts
+========================================================================
+
+:depends: cryptography
+:platform: Linux
+
+Every problem is one file of ``courierlib.issues``: article, check and repair. This module only hands them what Salt
+knows
+of the host, and hands the result back.
+
+.. code-block:: bash
+
+    salt '*' courier.audit
+    salt '*' courier.fix dh-params-weak test=True
+"""
+
+import os
+import sys
+
+# A synced helper stays in sys.modules once a beacon, a grain or ``multiprocessing: False`` has imported it in the
+# parent: without this, a new version of this module would run the old library.
+for _name in [name for name in sys.modules if name == "courierlib" or name.startswith("courierlib.")]:
+    del sys.modules[_name]
+
+import salt.exceptions  # noqa: E402
+import salt.utils.args  # noqa: E402
+import salt.utils.systemd  # noqa: E402
+
+import courierlib  # noqa: E402
+import courierlib.apply as engine  # noqa: E402
+import courierlib.article as articles  # noqa: E402
+import courierlib.audit as auditor  # noqa: E402
+import courierlib.catalogue as catalogue  # noqa: E402
+import courierlib.host as hosts  # noqa: E402
+import courierlib.issue as vocabulary  # noqa: E402
+import courierlib.services as managers  # noqa: E402
+
+__virtualname__ = "courier"
+
+_COURIERLIB = "0.1.0"
+"""The version of courierlib that this module was made with."""
+
+__outputter__ = dict.fromkeys(
+    (
+        "audit",
+        "check",
+        "check_dh",
+        "check_maildrop",
+        "check_pem_eol",
+        "check_processes",
+        "check_services",
+        "ensure_maildrop",
+        "ensure_services",
+        "explain",
+        "fix",
+        "fix_dh",
+        "fix_pem_eol",
+        "fix_processes",
+        "history",
+        "info",
+        "list_issues",
+        "undo",
+    ),
+    "courier",
+)
+
+_DH = ("dh-params-weak", "dh-params-unusable")
+_PEM = ("pem-line-ends", "pem-unreadable")
+_MAILDROP = ("maildrop-home-directory", "maildrop-bounces-virtual-users", "maildrop-spool-delivery")
+_SERVICES = ("courierd-not-running",)
+_PROCESSES = ("stale-daemon-processes",)
+
+_COMMAND_SECONDS = 60
+
+
+def __virtual__():
+    if courierlib.__version__ != _COURIERLIB:
+        return (
+            False,
+            f"courier: this module is {_COURIERLIB}, but courierlib in {os.path.dirname(courierlib.__file__)} is "
+            f"{courierlib.__version__}: saltext-courier is both installed with pip and synced; keep one of them",
+        )
+    return __virtualname__
+
+
+def audit(issues=None, skip=None, root=None, severity=None):
+    """
+    Look for every known problem. Nothing is changed.
+
+    issues
+        Ids, a list or separated by commas; all by default.
+
+    skip
+        Ids to leave out.
+
+    root
+        A directory tree (image, backup, container) to audit instead of this host; nothing in it is run. What needs the
+        running system is then ``unknown``.
+
+    severity
+        Report findings from this severity up: ``low`` (default), ``medium``, ``high``, ``critical``.
+
+    Returns a dictionary: ``courier`` (installed, version, tls, root), ``findings`` (id, severity, title, where,
+    detail, fix,
+    article; the gravest first), ``unknown`` (id, reason) and ``clear`` (ids). The return code is 2 if anything
+    reported is
+    ``high`` or above.
+
+    Raises SaltInvocationError for an id, a severity or a root that does not exist.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' courier.audit
+        salt '*' courier.audit severity=high --out=json
+        salt-call courier.audit root=/srv/backup/mx1
+    """
+    threshold = _severity(severity)
+    left_out = {entry.id for entry in _entries(skip)} if skip else set()
+    entries = [entry for entry in _entries(issues) if entry.id not in left_out]
+    try:
+        result = auditor.report(_host(root), entries, _kb_url(), threshold)
+    except vocabulary.Unknown as failed:
+        raise salt.exceptions.CommandExecutionError(failed.reason) from None
+    grave = {word.word for word in vocabulary.Severity if word >= vocabulary.Severity.HIGH}
+    if any(finding["severity"] in grave for finding in result["findings"]):
+        __context__["retcode"] = 2
+    return result
+
+
+def check(issues, root=None):
+    """
+    Look for one problem, or several. Nothing is changed.
+
+    issues
+        Ids, a list or separated by commas.
+
+    root
+        As in ``courier.audit``.
+
+    Returns what ``courier.audit`` returns.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' courier.check dh-params-weak
+        salt '*' courier.check dh-params-weak,pem-unreadable
+    """
+    return audit(issues=issues, root=root)
+
+
+def fix(issues, test=None, allow=None, **options):
+    """
+    Repair one problem, or several, in one go: each service is restarted once.
+
+    issues
+        Ids, a list or separated by commas; ``all`` for everything that needs neither ``allow`` nor a choice.
+
+    test
+        Only say what would change. Default: the minion's ``test`` option.
+
+    allow
+        What may be done although it could lose mail or weaken a protection, as the report names it; a list or
+        separated by commas.
+
+    options
+        Choices that a repair offers, for instance ``strategy=maildir`` or ``group=ffdhe4096``; the articles list them.
+
+    Returns a dictionary: ``changes``, ``comment``, ``findings_before``, ``findings_after``; where there are any, also
+    ``withheld``
+    (what was not done, and what would allow it), ``unknown``, and ``run`` (for ``courier.undo``).
+
+    Raises CommandExecutionError if a repair failed (it is then rolled back), SaltInvocationError for wrong arguments.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' courier.fix dh-params-weak test=True
+        salt '*' courier.fix maildrop-home-directory strategy=maildir
+        salt '*' courier.fix all
+    """
+    return _fix(None if issues == "all" else issues, test, allow, options)
+
+
+def list_issues():
+    """
+    The known problems: title, severity, component, address of the article and, if it can be repaired, by which
+    function; by id.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call courier.list_issues
+    """
+    return {
+        entry.id: {
+            "title": entry.title,
+            "severity": entry.issue.severity.word,
+            "component": entry.issue.component,
+            "fix": entry.fixed_by,
+            "article": auditor.article_url(_kb_url(), entry.id),
+        }
+        for entry in catalogue.load().values()
+    }
+
+
+def explain(issue):
+    """
+    The article of a problem: what it breaks, how to see it, repair it, and undo the repair.
+
+    issue
+        An id.
+
+    Returns the article's text.
+
+    Raises SaltInvocationError if there is no such problem.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call courier.explain dh-params-weak
+    """
+    (entry,) = _entries([issue])
+    return articles.markdown(entry, _kb_url())
+
+
+def info():
+    """
+    What is known of this host's Courier: version, TLS library and how it is known, components, paths, services.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' courier.info
+    """
+    return auditor.describe(_host()) | {"kb_url": _kb_url()}
+
+
+def check_dh(root=None):
+    """
+    Look at the Diffie-Hellman parameters: too short for today's clients, missing or unusable.
+
+    Articles: ``dh-params-weak``, ``dh-params-unusable``.
+
+    root
+        As in ``courier.audit``.
+
+    Returns what ``courier.audit`` returns.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' courier.check_dh
+    """
+    return audit(issues=_DH, root=root)
+
+
+def fix_dh(group="ffdhe3072", test=None):
+    """
+    Put a group of RFC 7919 in the place of short, missing or unusable Diffie-Hellman parameters.
+
+    Articles: ``dh-params-weak``, ``dh-params-unusable``.
+
+    group
+        ``ffdhe2048``, ``ffdhe3072`` or ``ffdhe4096``.
+
+    test
+        Only say what would change.
+
+    Returns what ``courier.fix`` returns. Nothing is restarted: couriertls reads the file for every connection.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' courier.fix_dh test=True
+        salt '*' courier.fix_dh group=ffdhe4096
+    """
+    return _fix(_DH, test, None, {"group": group})
+
+
+def check_pem_eol(root=None):
+    """
+    Look at the PEM files: line ends, and whatever else makes a key or certificate unreadable.
+
+    Articles: ``pem-line-ends``, ``pem-unreadable``.
+
+    root
+        As in ``courier.audit``.
+
+    Returns what ``courier.audit`` returns.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' courier.check_pem_eol
+    """
+    return audit(issues=_PEM, root=root)
+
+
+def fix_pem_eol(test=None):
+    """
+    Repair line ends and damaged markers of PEM files, only where keys and certificates stay the same to the byte.
+
+    Articles: ``pem-line-ends``, ``pem-unreadable``.
+
+    test
+        Only say what would change.
+
+    Returns what ``courier.fix`` returns. Nothing is restarted: couriertls reads the file for every connection.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' courier.fix_pem_eol test=True
+        salt '*' courier.fix_pem_eol
+    """
+    return _fix(_PEM, test, None, {})
+
+
+def check_maildrop(root=None):
+    """
+    Look at how maildrop delivers: deferred, bounced, or into a mailbox that nobody reads.
+
+    Articles: ``maildrop-home-directory``, ``maildrop-bounces-virtual-users``, ``maildrop-spool-delivery``.
+
+    root
+        As in ``courier.audit``.
+
+    Returns what ``courier.audit`` returns.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' courier.check_maildrop
+    """
+    return audit(issues=_MAILDROP, root=root)
+
+
+def ensure_maildrop(strategy=None, allow=None, test=None):
+    """
+    Make local delivery work again. Without a strategy the problem is reported, not repaired.
+
+    Articles: ``maildrop-home-directory``, ``maildrop-bounces-virtual-users``, ``maildrop-spool-delivery``.
+
+    strategy
+        ``maildir``: deliver into each account's Maildir, without maildrop. ``mailfilter``: the same, but accounts
+        with a
+        ``.mailfilter`` of their own keep it. ``authdaemon``: keep maildrop, which looks each account up.
+
+    allow
+        ``open-authdaemon-socket``: let every local user ask authdaemon; the strategy ``authdaemon`` needs that for
+        virtual users.
+
+    test
+        Only say what would change.
+
+    Returns what ``courier.fix`` returns. Restarts ``courier``: mail that arrives meanwhile waits.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' courier.ensure_maildrop strategy=maildir test=True
+        salt '*' courier.ensure_maildrop strategy=mailfilter
+    """
+    return _fix(_MAILDROP, test, allow, {"strategy": strategy} if strategy else {})
+
+
+def check_services(root=None):
+    """
+    Look whether what accepts mail is followed by what delivers it.
+
+    Article: ``courierd-not-running``.
+
+    root
+        As in ``courier.audit``; services are then unknown.
+
+    Returns what ``courier.audit`` returns.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' courier.check_services
+    """
+    return audit(issues=_SERVICES, root=root)
+
+
+def ensure_services(allow=None, test=None):
+    """
+    Enable and start what delivers mail.
+
+    Article: ``courierd-not-running``.
+
+    allow
+        ``unmask-service``: also if it was masked. ``old-queue``: also if mail older than a day would then be sent.
+
+    test
+        Only say what would change.
+
+    Returns what ``courier.fix`` returns.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' courier.ensure_services test=True
+        salt '*' courier.ensure_services allow=old-queue
+    """
+    return _fix(_SERVICES, test, allow, {})
+
+
+def check_processes():
+    """
+    Look for daemons that survived an upgrade or a change of the mail user.
+
+    Article: ``stale-daemon-processes``.
+
+    Returns what ``courier.audit`` returns.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' courier.check_processes
+    """
+    return audit(issues=_PROCESSES)
+
+
+def fix_processes(allow=None, test=None):
+    """
+    End daemons that survived an upgrade, one by one and by identity, and start their services again.
+
+    Article: ``stale-daemon-processes``.
+
+    allow
+        As the report names it.
+
+    test
+        Only say what would change.
+
+    Returns what ``courier.fix`` returns.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' courier.fix_processes test=True
+    """
+    return _fix(_PROCESSES, test, allow, {})
+
+
+def history():
+    """
+    The repairs of this host, the newest first: run, time, state, issues and changes.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' courier.history
+    """
+    try:
+        return engine.history(_workspace())
+    except engine.ApplyFailed as failed:
+        raise salt.exceptions.CommandExecutionError(str(failed)) from None
+
+
+def undo(run, test=None):
+    """
+    Take a repair back: files from its backups, owners, services; with the restarts that belong to it.
+
+    run
+        As ``courier.history`` names it.
+
+    test
+        Only say what would change.
+
+    Returns what ``courier.fix`` returns. A file that was changed since is left alone, and named.
+
+    Raises CommandExecutionError if there is no such run or it cannot be undone.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'mx1' courier.history
+        salt 'mx1' courier.undo 20261122T101500-3f2a test=True
+    """
+    return _outcome(engine.undo, _host, str(run), workspace=_workspace(), test=_test(test))
+
+
+def _fix(issues, test, allow, options):
+    """Check, repair and check again; for every function that repairs."""
+    options = salt.utils.args.clean_kwargs(**options)
+    if "root" in options:
+        raise salt.exceptions.SaltInvocationError(
+            "root: a tree is only audited, never repaired; run the repair on the host itself"
+        )
+    entries = [entry for entry in _entries(issues) if entry.fix or issues is not None]
+    known = frozenset().union(*(entry.options for entry in entries))
+    if surplus := sorted(set(options) - known):
+        raise salt.exceptions.SaltInvocationError(
+            f"{surplus[0]}: not an option of this repair (options: {', '.join(sorted(known)) or 'none'})"
+        )
+    return _outcome(
+        engine.carry_out,
+        _host,
+        entries,
+        workspace=_workspace(),
+        test=_test(test),
+        allow=frozenset(_words("allow", allow)),
+        options=options,
+    )
+
+
+def _outcome(function, *args, **kwargs):
+    """What the engine returns, in the shape that Salt's users get; its errors as Salt's own."""
+    try:
+        outcome = function(*args, **kwargs)
+    except ValueError as failed:
+        raise salt.exceptions.SaltInvocationError(str(failed)) from None
+    except (engine.ApplyFailed, vocabulary.Unknown) as failed:
+        raise salt.exceptions.CommandExecutionError(str(failed)) from None
+    result = {
+        "changes": outcome.changes,
+        "comment": outcome.comment,
+        "findings_before": outcome.findings_before,
+        "findings_after": outcome.findings_after,
+    }
+    extra = {"withheld": list(outcome.withheld), "unknown": list(outcome.unknown), "run": outcome.run}
+    return result | {key: value for key, value in extra.items() if value}
+
+
+def _entries(issues):
+    """The entries with the given ids; all of them for None."""
+    known = catalogue.load()
+    if issues is None:
+        return list(known.values())
+    wanted = _words("issues", issues)
+    if not wanted:
+        raise salt.exceptions.SaltInvocationError("issues: names no issue; courier.list_issues shows them")
+    for issue in wanted:
+        if issue not in known:
+            raise salt.exceptions.SaltInvocationError(f"issues: no issue {issue!r}; courier.list_issues shows them")
+    return [known[issue] for issue in dict.fromkeys(wanted)]
+
+
+def _words(argument, value):
+    """A list of words from what YAML made of an argument."""
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [word.strip() for word in value.split(",") if word.strip()]
+    if isinstance(value, (list, tuple, set, frozenset)) and all(isinstance(word, str) for word in value):
+        return list(value)
+    raise salt.exceptions.SaltInvocationError(
+        f"{argument}: expected words, as a list or separated by commas, not {value!r}"
+    )
+
+
+def _severity(word):
+    try:
+        return vocabulary.Severity[str(word or "low").upper()]
+    except KeyError:
+        known = ", ".join(severity.word for severity in vocabulary.Severity)
+        raise salt.exceptions.SaltInvocationError(f"severity: {word!r} is none of {known}") from None
+
+
+def _test(test):
+    return bool(__opts__.get("test") if test is None else test)
+
+
+def _kb_url():
+    return __salt__["config.get"]("courier:kb_url", courierlib.KB_URL)
+
+
+def _workspace():
+    cache = __salt__["config.get"]("cachedir")
+    return engine.Workspace(backup_root=os.path.join(cache, "file_backup"), state_dir=os.path.join(cache, "courier"))
+
+
+def _host(root=None):
+    try:
+        if root is None:
+            return hosts.Host("/", hosts.System(_run, _service_manager()))
+        if not isinstance(root, str) or not root.startswith("/"):
+            raise salt.exceptions.SaltInvocationError(f"root: expected an absolute path, not {root!r}")
+        return hosts.Host(root)
+    except NotADirectoryError as failed:
+        raise salt.exceptions.SaltInvocationError(str(failed)) from None
+    except vocabulary.Unknown as failed:
+        raise salt.exceptions.CommandExecutionError(failed.reason) from None
+
+
+def _run(command):
+    try:
+        done = __salt__["cmd.run_all"](
+            list(command), python_shell=False, timeout=_COMMAND_SECONDS, ignore_retcode=True, output_loglevel="debug"
+        )
+    except salt.exceptions.CommandExecutionError as failed:
+        return managers.Completed(127, "", str(failed))
+    return managers.Completed(done["retcode"], done["stdout"], done["stderr"])
+
+
+def _service_manager():
+    if salt.utils.systemd.booted(__context__):
+        return managers.Systemd(_run)
+    names = ("get_all", "status", "enabled", "start", "stop", "restart", "enable", "disable")
+    functions = {name: __salt__[f"service.{name}"] for name in names if f"service.{name}" in __salt__}
+    return managers.InitScripts(functions) if len(functions) == len(names) else None

@@ -1,0 +1,117 @@
+"""
+Reports of Courier hosts, readable in a terminal
+================================================
+
+Used by the execution module ``courier`` by itself. ``--out=json`` shows the same data for programs, ``--out=nested``
+Salt's own
+view of it. A master shows this view after ``salt-run saltutil.sync_output``; before, it shows Salt's own.
+
+CLI Example:
+
+.. code-block:: bash
+
+    salt '*' courier.audit
+"""
+
+import textwrap
+
+import salt.output
+import salt.utils.color
+
+__virtualname__ = "courier"
+
+_WIDTH = 100
+_COLOURS = {"critical": "LIGHT_RED", "high": "RED", "medium": "YELLOW", "low": "CYAN"}
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def output(data, **kwargs):  # pylint: disable=unused-argument
+    """
+    The text for the terminal.
+
+    data
+        Returns by minion.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' courier.audit --out=courier
+    """
+    colours = salt.utils.color.get_colors(__opts__.get("color"))
+    if not isinstance(data, dict):
+        return str(data)
+    return "\n".join(_host(str(name), returned, colours) for name, returned in data.items())
+
+
+def _host(name, returned, colours):
+    if isinstance(returned, str):
+        return f"{name}:\n{returned}"
+    if isinstance(returned, dict) and {"courier", "findings", "unknown", "clear"} <= returned.keys():
+        return "\n".join(_report(name, returned, colours))
+    if isinstance(returned, dict) and {"changes", "comment", "findings_before"} <= returned.keys():
+        return "\n".join(_repair(name, returned, colours))
+    return salt.output.out_format({name: returned}, "nested", __opts__)
+
+
+def _report(name, report, colours):
+    """Lines of an audit: the gravest first, then what was not looked at, then what is in order."""
+    courier = report["courier"]
+    if not courier["installed"]:
+        yield f"{name}: Courier is not installed" + ("" if courier["root"] == "/" else f" below {courier['root']}")
+        return
+    counts = f"{len(report['findings'])} found, {len(report['unknown'])} unknown, {len(report['clear'])} clear"
+    where = "" if courier["root"] == "/" else f", root {courier['root']}"
+    version, library = courier["version"] or "(version unknown)", courier["tls"] or "(unknown)"
+    yield f"{name}: Courier {version}, TLS by {library}{where}: {counts}"
+    for finding in report["findings"]:
+        colour = colours[_COLOURS[finding["severity"]]]
+        yield ""
+        yield f"  {colour}{finding['severity'].upper():9}{colours['ENDC']}{finding['title']}"
+        yield from _field("where", finding["where"])
+        yield from _field("what", finding["detail"])
+        yield from _field("repair", finding["fix"] or "by hand, see the article")
+        yield from _field("article", finding["article"])
+    if report["unknown"]:
+        yield ""
+        yield "  not looked at"
+        for unknown in report["unknown"]:
+            yield from _wrapped(f"    {unknown['id']}: ", unknown["reason"])
+    if report["clear"]:
+        yield ""
+        yield from _wrapped("  clear: ", ", ".join(report["clear"]))
+
+
+def _repair(name, outcome, colours):
+    """Lines of a repair: what changed, what was left, how to take it back."""
+    yield f"{name}: {outcome['findings_before']} found before, {outcome['findings_after']} after"
+    for subject, change in sorted(outcome["changes"].items()):
+        yield f"  {colours['GREEN']}{subject}{colours['ENDC']}"
+        if isinstance(change, dict) and {"old", "new"} <= change.keys():
+            yield from _field("old", str(change["old"]))
+            yield from _field("new", str(change["new"]))
+        else:
+            yield from _field("", str(change))
+    for title in ("withheld", "unknown"):
+        for item in outcome.get(title, ()):
+            yield from _field(title, str(item))
+    for line in outcome["comment"].splitlines():
+        yield from _wrapped("  ", line)
+    if "run" in outcome:
+        yield f"  take it back: courier.undo {outcome['run']}"
+
+
+def _field(title, text):
+    for number, line in enumerate(text.splitlines() or [""]):
+        yield from _wrapped(f"    {title if not number else '':9}", line)
+
+
+def _wrapped(head, text):
+    # Addresses and paths are for copying: a long one is not broken.
+    lines = textwrap.wrap(text, _WIDTH - len(head), break_long_words=False, break_on_hyphens=False) or [""]
+    yield head + lines[0]
+    for line in lines[1:]:
+        yield " " * len(head) + line

@@ -1,0 +1,133 @@
+"""Every check against one host: found, clear, or unknown with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from courierlib.catalogue import Entry
+from courierlib.host import Host
+from courierlib.issue import Finding, Severity, Unknown
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How one issue ended.
+
+    Args:
+        findings: where it was found.
+        unknown: what could not be looked at, and why; with no findings the issue itself is unknown.
+    """
+
+    entry: Entry
+    findings: tuple[Finding, ...]
+    unknown: tuple[str, ...]
+
+
+def judge(host: Host, entries: Iterable[Entry]) -> Iterator[Verdict]:
+    """Run each check once."""
+    for entry in entries:
+        findings: list[Finding] = []
+        unknown: list[str] = []
+        try:
+            for result in entry.check(host) if host.installed else ():
+                if isinstance(result, Unknown):
+                    unknown.append(result.reason)
+                else:
+                    findings.append(result)
+        except Unknown as failed:
+            unknown.append(failed.reason)
+        yield Verdict(entry, tuple(findings), tuple(dict.fromkeys(unknown)))
+
+
+def report(host: Host, entries: Iterable[Entry], kb_url: str, threshold: Severity = Severity.LOW) -> dict:
+    """The audit's result, in its stable shape.
+
+    Args:
+        entries: the issues to look for.
+        kb_url: base address of the articles.
+        threshold: findings below it are left out.
+
+    Returns:
+        ``courier``, ``findings`` (the gravest first), ``unknown`` and ``clear``. An issue of which one part was found
+        and
+        another could not be looked at stands in ``findings`` and in ``unknown``.
+    """
+    findings, unknown, clear = [], [], []
+    verdicts = list(judge(host, entries)) if host.installed else []
+    for verdict in verdicts:
+        findings += [
+            (finding.severity or verdict.entry.issue.severity, verdict.entry, finding) for finding in verdict.findings
+        ]
+        unknown += [{"id": verdict.entry.id, "reason": reason} for reason in verdict.unknown]
+        if not verdict.findings and not verdict.unknown:
+            clear.append(verdict.entry.id)
+    findings.sort(key=lambda found: (-found[0], found[1].id, found[2].where))
+    return {
+        "courier": _summary(host),
+        "findings": [_row(*found, kb_url) for found in findings if found[0] >= threshold],
+        "unknown": unknown,
+        "clear": clear,
+    }
+
+
+def article_url(kb_url: str, issue_id: str) -> str:
+    """Address of an issue's article."""
+    return f"{kb_url.rstrip('/')}/i/{issue_id}/"
+
+
+def _summary(host: Host) -> dict:
+    summary: dict = {"installed": host.installed, "version": None, "tls": None, "root": host.root}
+    if host.installed:
+        for key, fact in (("version", "version"), ("tls", "tls_library")):
+            try:
+                summary[key] = getattr(host, fact)
+            except Unknown:
+                # The checks that need it say why; the summary only leaves it open.
+                summary[key] = None
+    return summary
+
+
+def _row(severity: Severity, entry: Entry, finding: Finding, kb_url: str) -> dict:
+    return {
+        "id": entry.id,
+        "severity": severity.word,
+        "title": entry.title,
+        "where": finding.where,
+        "detail": finding.detail,
+        "fix": entry.fixed_by if finding.fixable else None,
+        "article": article_url(kb_url, entry.id),
+    }
+
+
+def describe(host: Host) -> dict:
+    """What is known of an installation: version, TLS library, components, paths and services; unknown facts say why."""
+    if not host.installed:
+        return {"installed": False, "root": host.root}
+    layout = host.layout
+    paths = ("sysconfdir", "bindir", "sbindir", "libexecdir", "localstatedir", "piddir")
+    return {
+        "installed": True,
+        "root": host.root,
+        "version": _fact(lambda: host.version),
+        "tls": _fact(lambda: host.tls_library),
+        "tls_known": _fact(lambda: host.tls_library_known),
+        "components": sorted(host.components),
+        "mailuser": layout.mailuser,
+        "mailgroup": layout.mailgroup,
+        "paths": {name: getattr(layout, name) for name in paths},
+        "layout_known": layout.known,
+        "services": _fact(
+            lambda: {
+                service.name: {"state": service.state, "enabled": service.enabled, "roles": list(service.roles)}
+                for service in host.services
+            }
+        ),
+    }
+
+
+def _fact(read):
+    try:
+        return read()
+    except Unknown as failed:
+        return f"unknown: {failed.reason}"

@@ -1,0 +1,131 @@
+"""Finds the issue files, and refuses what is inconsistent."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+
+from courierlib import issues
+from courierlib.issue import Finding, Issue, Unknown
+
+HEADINGS = (
+    "What you see",
+    "What it breaks",
+    "Check by hand",
+    "Fix by hand",
+    "Undo",
+    "How to see that it worked",
+    "Why it happens",
+)
+COMPONENTS = ("services", "delivery", "mta", "tls", "auth")
+
+_ONLY_PYTHON = re.compile(r"\(\?[aiLmsux]|\(\?P|\(\?<|\\[AZz]|[*+?}]\+|\(\?>")
+"""What JavaScript or RE2 do not know: inline flags, named groups, lookbehind, anchors, possessive quantifiers."""
+
+
+class Inconsistent(Exception):
+    """An issue file contradicts itself or another one; the message names the file and what to change."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One known problem.
+
+    Args:
+        issue: what a program needs to know.
+        title: first line of the article.
+        article: the rest of it, Markdown.
+        check: yields findings for a host.
+        fix: yields actions for findings; None where no safe repair is known.
+        source: path of the file inside the repository.
+    """
+
+    issue: Issue
+    title: str
+    article: str
+    check: Callable[..., Iterator[Finding | Unknown]]
+    fix: Callable | None
+    source: str
+
+    @property
+    def id(self) -> str:
+        return self.issue.id
+
+    @property
+    def fixed_by(self) -> str | None:
+        """The function that repairs it; None if nothing does."""
+        return (self.issue.fixed_by or f"courier.fix {self.id}") if self.fix else None
+
+    @property
+    def options(self) -> frozenset[str]:
+        """Names of the options that the fix takes."""
+        return (
+            frozenset(p.name for p in inspect.signature(self.fix).parameters.values() if p.kind is p.KEYWORD_ONLY)
+            if self.fix
+            else frozenset()
+        )
+
+
+@cache
+def load() -> Mapping[str, Entry]:
+    """All known problems by id, the gravest first.
+
+    Raises:
+        Inconsistent: an issue file contradicts itself or another one.
+    """
+    names = sorted(module.name for module in pkgutil.iter_modules(issues.__path__))
+    return collect(importlib.import_module(f"{issues.__name__}.{name}") for name in names)
+
+
+def collect(modules: Iterable[ModuleType]) -> Mapping[str, Entry]:
+    """Entries of the given issue modules.
+
+    Raises:
+        Inconsistent: see ``load``.
+    """
+    found: dict[str, Entry] = {}
+    for module in modules:
+        entry = _entry(module)
+        if entry.id in found:
+            raise Inconsistent(f"{entry.source}: id {entry.id!r} is already that of {found[entry.id].source}")
+        found[entry.id] = entry
+    return dict(sorted(found.items(), key=lambda item: (-item[1].issue.severity, item[0])))
+
+
+def _entry(module: ModuleType) -> Entry:
+    name = module.__name__.rpartition(".")[2]
+    source = f"_utils/courierlib/issues/{name}.py"
+    issue, check = getattr(module, "ISSUE", None), getattr(module, "check", None)
+    if not isinstance(issue, Issue) or not callable(check):
+        raise Inconsistent(f"{source}: an issue file has ISSUE and check(host)")
+    if issue.id != name.replace("_", "-"):
+        raise Inconsistent(f"{source}: its id is {issue.id!r}, its name says {name.replace('_', '-')!r}")
+    if issue.component not in COMPONENTS:
+        raise Inconsistent(f"{source}: component {issue.component!r} is none of {', '.join(COMPONENTS)}")
+    title, _, article = inspect.cleandoc(module.__doc__ or "").partition("\n")
+    headings = re.findall(r"^## (.+)$", article, re.MULTILINE)
+    if not title or tuple(headings) != HEADINGS:
+        raise Inconsistent(
+            f"{source}: its docstring needs a title and the headings {', '.join(HEADINGS)}, in this order; "
+            f"found: {', '.join(headings) or 'none'}"
+        )
+    for signature in issue.signatures:
+        _refuse_bad(signature.pattern, signature.sample, source)
+    return Entry(issue, title, article.strip() + "\n", check, getattr(module, "fix", None), source)
+
+
+def _refuse_bad(pattern: str, sample: str, source: str) -> None:
+    if _ONLY_PYTHON.search(pattern):
+        raise Inconsistent(f"{source}: pattern {pattern!r} uses what JavaScript or RE2 do not know")
+    try:
+        matches = re.search(pattern, sample)
+    except re.error as failed:
+        raise Inconsistent(f"{source}: pattern {pattern!r}: {failed}") from None
+    if not matches:
+        raise Inconsistent(f"{source}: pattern {pattern!r} misses its own sample {sample!r}")

@@ -1,0 +1,111 @@
+"""The vocabulary: what an issue is made of, and what a check can say."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Severity(enum.IntEnum):
+    """How bad a finding is; ordered, so that severities compare."""
+
+    LOW = 1  # advice
+    MEDIUM = 2  # degraded
+    HIGH = 3  # TLS or logins stop, or a hole
+    CRITICAL = 4  # mail is lost or stopped
+
+    @property
+    def word(self) -> str:
+        """The name as it stands in reports and arguments."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One line by which an issue speaks in the mail log.
+
+    Args:
+        process: tags of the processes that log it, as syslog shows them.
+        pattern: regular expression for the message after the tag, in the common subset of Python, JavaScript and RE2.
+        sample: a real message that the pattern matches.
+        known: how the line is known: ``run: host``, ``read: file, version`` or ``reported: link``.
+    """
+
+    process: tuple[str, ...]
+    pattern: str
+    sample: str
+    known: str
+
+
+@dataclass(frozen=True)
+class Affects:
+    """Which builds an issue can occur on; empty means any.
+
+    Args:
+        tls: ``openssl`` or ``gnutls``, the library that couriertls is linked with.
+        since: first affected Courier version.
+        until: first version that is no longer affected.
+        packaging: ``debian`` or ``upstream``.
+    """
+
+    tls: str = ""
+    since: str = ""
+    until: str = ""
+    packaging: str = ""
+
+
+@dataclass(frozen=True)
+class Issue:
+    """What a program needs to know of an issue; the article is the docstring of the issue's module.
+
+    Args:
+        id: address of the article; never reused.
+        component: ``mta``, ``delivery``, ``tls``, ``services``, ``auth``.
+        severity: of a finding that does not set its own.
+        affects: data for the matrix and the upgrade guide.
+        interrupts: what the fix interrupts.
+        known: how the failure itself is known, one line for each piece of evidence.
+        signatures: lines of the mail log; empty if it says nothing there.
+        references: links.
+        fixed_by: name of the function that repairs it, if not ``courier.fix ID``.
+    """
+
+    id: str
+    component: str
+    severity: Severity
+    affects: Affects
+    interrupts: str
+    known: tuple[str, ...]
+    signatures: tuple[Signature, ...] = ()
+    references: tuple[str, ...] = ()
+    fixed_by: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One place where an issue was found.
+
+    Args:
+        where: file, unit, process or setting.
+        detail: what is wrong there, with the measured value; no secret.
+        severity: of this finding, where it differs from the issue's.
+        fixable: False where the issue's fix cannot repair this one.
+        subject: what the fix needs to know beyond ``where``; never reported.
+    """
+
+    where: str
+    detail: str
+    severity: Severity | None = None
+    fixable: bool = True
+    subject: object = None
+
+
+class Unknown(Exception):
+    """Something could not be looked at, and why.
+
+    Facts raise it; a check may also yield it for one thing among several.
+    """
+
+    def __init__(self, reason: str):
+        super().__init__(reason)
+        self.reason = reason

@@ -1,0 +1,1 @@
+"""One file for each known problem: article, facts, check, fix."""

@@ -1,0 +1,160 @@
+"""The actions a fix can ask for. They describe themselves, and carry no secret: only ``apply.py`` carries them out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+class Refused(Exception):
+    """An edit found that the present content is not what it was made for; nothing is written."""
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """Owner and mode of a file that does not exist yet; an existing file keeps its own."""
+
+    user: str = "root"
+    group: str = "root"
+    mode: int = 0o644
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """One change.
+
+    Args:
+        old: the present state in words, for ``changes``.
+        new: the wanted state in words, for ``changes``.
+        allow: what the operator must name (``allow=``) before this is done; empty for what is always safe.
+    """
+
+    old: str
+    new: str
+    allow: str = ""
+
+    @property
+    def subject(self) -> str:
+        """The key in ``changes``, the same in test mode and in earnest."""
+        raise NotImplementedError(type(self).__name__)
+
+    def describe(self) -> str:
+        """One line for the operator."""
+        return f"{self.subject}: {self.old} -> {self.new}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditFile(Action):
+    """Replace a file's content by ``edit(content)``, computed under the lock from what is there then.
+
+    Args:
+        path: absolute path; a final symlink is followed, and stays.
+        edit: a pure function from the present content (None: no such file) to the new one; raises Refused.
+        setting: name of the setting that is edited, part of the key in ``changes``.
+        new_file: owner and mode if the file does not exist; None: it must exist.
+        restarts: roles (see services.py) that read the file only when they start.
+    """
+
+    path: str
+    edit: Callable[[bytes | None], bytes]
+    setting: str = ""
+    new_file: NewFile | None = None
+    restarts: tuple[str, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        return f"{self.path} {self.setting}".rstrip()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetOwnership(Action):
+    """Give a file or directory another owner, group or mode; None leaves one as it is. Never recursive, never through
+    a link.
+
+    Args:
+        inode: (device, inode) as seen by the check; anything else at the path is refused.
+    """
+
+    path: str
+    uid: int | None = None
+    gid: int | None = None
+    mode: int | None = None
+    inode: tuple[int, int] | None = None
+    restarts: tuple[str, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakeDirectory(Action):
+    """Create a missing directory."""
+
+    path: str
+    uid: int
+    gid: int
+    mode: int
+    restarts: tuple[str, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartService(Action):
+    """Have a service running now and after a reboot: unmask it if ``unmask``, enable, start.
+
+    Args:
+        service: the service manager's name, as in ``Service.name``.
+    """
+
+    service: str
+    unmask: bool = False
+    enable: bool = True
+    start: bool = True
+
+    @property
+    def subject(self) -> str:
+        return f"service {self.service}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndProcess(Action):
+    """End one process, known by PID, start time and executable: SIGTERM, and SIGKILL when ``grace`` has passed.
+
+    Args:
+        pid: in the minion's own PID namespace.
+        started: start time in clock ticks since boot, field 22 of /proc/PID/stat.
+        exe: what /proc/PID/exe points to.
+        grace: seconds between the two signals.
+        restarts: roles to restart once it is gone.
+    """
+
+    pid: int
+    started: int
+    exe: str
+    grace: float = 10.0
+    restarts: tuple[str, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        return f"process {self.pid} {self.exe}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choose(Action):
+    """Nothing is done until the operator chooses, for instance a strategy.
+
+    Args:
+        about: what the choice is about.
+        option: the argument and its values, as typed: ``strategy=maildir|mailfilter|authdaemon``.
+    """
+
+    about: str
+    option: str
+
+    @property
+    def subject(self) -> str:
+        return self.about
