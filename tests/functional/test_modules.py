@@ -1,0 +1,159 @@
+"""What an operator types, through Salt's loader."""
+
+from __future__ import annotations
+
+import pytest
+import salt.exceptions
+
+SHOWN = ("courier", "findings", "unknown", "clear")
+
+
+def public(modules):
+    return sorted(name for name in modules if name.startswith("courier."))
+
+
+def test_only_the_documented_functions_are_public(modules):
+    assert public(modules) == [
+        "courier.audit",
+        "courier.check",
+        "courier.check_dh",
+        "courier.check_maildrop",
+        "courier.check_pem_eol",
+        "courier.check_processes",
+        "courier.check_services",
+        "courier.ensure_maildrop",
+        "courier.ensure_services",
+        "courier.explain",
+        "courier.fix",
+        "courier.fix_dh",
+        "courier.fix_pem_eol",
+        "courier.fix_processes",
+        "courier.history",
+        "courier.info",
+        "courier.list_issues",
+        "courier.undo",
+    ]
+
+
+def test_every_function_shows_an_example(modules):
+    for name in public(modules):
+        documented = modules["sys.doc"](name)[name]
+        assert "CLI Example:" in documented, name
+        assert f"{name}" in documented.split("CLI Example:")[1], name
+
+
+def test_an_audit_has_its_stable_shape(modules, installation):
+    report = modules["courier.audit"](root=str(installation))
+    assert tuple(report) == SHOWN
+    assert report["courier"] == {"installed": True, "version": "1.4.1", "tls": "gnutls", "root": str(installation)}
+    seen = {row["id"] for part in ("findings", "unknown") for row in report[part]} | set(report["clear"])
+    assert seen == set(modules["courier.list_issues"]())
+
+
+def test_a_machine_without_courier_audits_as_such(modules, context, tmp_path):
+    (tmp_path / "empty").mkdir()
+    report = modules["courier.audit"](root=str(tmp_path / "empty"))
+    assert report["courier"]["installed"] is False
+    assert [report[part] for part in SHOWN[1:]] == [[], [], []]
+    assert "retcode" not in context
+
+
+def test_a_grave_finding_sets_the_return_code(modules, context, installation):
+    # A key file that is not one stops TLS with every library.
+    (installation / "etc/courier/imapd.pem").write_bytes(b"nonsense\n")
+    report = modules["courier.audit"](root=str(installation), issues="pem-unreadable")
+    assert {finding["id"] for finding in report["findings"]} == {"pem-unreadable"}
+    assert context["retcode"] == 2
+
+
+def test_advice_alone_leaves_the_return_code(modules, context, installation):
+    (installation / "etc/courier/esmtpd").write_text("DEFAULTDELIVERY=./Maildir\n")
+    report = modules["courier.check"]("defaultdelivery-in-wrong-file", root=str(installation))
+    assert [finding["where"] for finding in report["findings"]]
+    assert "retcode" not in context
+
+
+@pytest.mark.parametrize("issues", ["dh-params-weak,pem-unreadable", ["dh-params-weak", "pem-unreadable"]])
+def test_ids_come_as_a_list_or_separated_by_commas(modules, installation, issues):
+    report = modules["courier.audit"](issues=issues, root=str(installation))
+    seen = {row["id"] for part in ("findings", "unknown") for row in report[part]} | set(report["clear"])
+    assert seen == {"dh-params-weak", "pem-unreadable"}
+
+
+def test_what_is_skipped_is_in_no_list(modules, installation):
+    report = modules["courier.audit"](skip="dh-params-weak", root=str(installation))
+    assert "dh-params-weak" not in str(report)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "message"),
+    [
+        ("courier.audit", {"issues": "no-such-issue"}, "no issue 'no-such-issue'"),
+        ("courier.audit", {"issues": 7}, "issues: expected words"),
+        ("courier.audit", {"issues": ","}, "names no issue"),
+        ("courier.audit", {"skip": "no-such-issue"}, "no issue 'no-such-issue'"),
+        ("courier.audit", {"severity": "grave"}, "severity: 'grave' is none of"),
+        ("courier.audit", {"root": "relative"}, "root: expected an absolute path"),
+        ("courier.audit", {"root": "/does/not/exist"}, "no such directory"),
+        ("courier.explain", {"issue": "no-such-issue"}, "no issue 'no-such-issue'"),
+        ("courier.fix", {"issues": "dh-params-weak", "root": "/srv"}, "root: a tree is only audited"),
+        ("courier.fix", {"issues": "dh-params-weak", "colour": "red"}, "colour: not an option"),
+        ("courier.fix", {"issues": "dh-params-weak", "allow": {"a": 1}}, "allow: expected words"),
+    ],
+)
+def test_a_wrong_argument_is_named(modules, function, arguments, message):
+    with pytest.raises(salt.exceptions.SaltInvocationError, match=message):
+        modules[function](**arguments)
+
+
+def test_a_damaged_manifest_fails_the_audit_in_one_line(modules, installation):
+    (installation / ".courier-host.json").write_text("{")
+    with pytest.raises(salt.exceptions.CommandExecutionError, match="record the host again"):
+        modules["courier.audit"](root=str(installation))
+
+
+def test_an_article_is_explained_with_its_address(modules):
+    text = modules["courier.explain"]("dh-params-weak")
+    assert text.startswith("# ")
+    assert "/i/dh-params-weak/" in text
+    assert "## Fix by hand" in text
+
+
+def test_the_address_of_the_knowledge_base_has_one_home(modules, opts):
+    opts["courier"] = {"kb_url": "https://kb.example.com"}
+    assert modules["courier.list_issues"]()["dh-params-weak"]["article"] == "https://kb.example.com/i/dh-params-weak/"
+    assert modules["courier.info"]()["kb_url"] == "https://kb.example.com"
+
+
+def test_a_report_is_readable_in_a_terminal(modules, installation, show):
+    (installation / "etc/courier/imapd.pem").write_bytes(b"nonsense\n")
+    text = show({"mx1": modules["courier.audit"](root=str(installation))})
+    assert text.startswith("mx1: Courier 1.4.1, TLS by gnutls")
+    assert "HIGH" in text
+    assert "/etc/courier/imapd.pem" in text
+    assert "/i/pem-unreadable/" in text
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_a_master_without_the_outputter_shows_salts_own(modules, installation, show):
+    text = show({"mx1": modules["courier.audit"](root=str(installation))}, "an-outputter-it-never-synced")
+    assert "dh-params-weak" in text
+
+
+def test_an_error_and_an_empty_return_are_shown_as_they_are(show):
+    assert "Minion did not return" in show({"mx1": "Minion did not return. [Not connected]"})
+    assert show({"mx1": []}).startswith("mx1")
+
+
+def test_a_host_without_courier_is_said_in_one_line(modules, show, tmp_path):
+    (tmp_path / "empty").mkdir()
+    shown = show({"mx1": modules["courier.audit"](root=str(tmp_path / "empty"))})
+    assert shown == f"mx1: Courier is not installed below {tmp_path}/empty"
+
+
+def test_both_ways_of_shipping_at_once_are_told_apart(modules, opts, monkeypatch):
+    module = next(f for name, f in modules.items() if name == "courier.audit").__globals__
+    module["courierlib"].__version__ = "0.0.1"
+    loaded, reason = module["__virtual__"]()
+    assert not loaded
+    assert "both installed with pip and synced" in reason

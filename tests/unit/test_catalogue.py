@@ -1,0 +1,89 @@
+"""Every issue file is consistent, and an inconsistent one is refused by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import types
+
+import pytest
+from courierlib import catalogue
+from courierlib.issue import Affects, Issue, Severity, Signature
+
+ARTICLE = "Mail stops\n\n" + "\n\n".join(f"## {heading}\n\nText." for heading in catalogue.HEADINGS)
+SIGNATURE = Signature(("imapd",), r"no start line", "PEM routines::no start line", "run: trixie")
+ISSUE = Issue("some-issue", "tls", Severity.HIGH, Affects(), "nothing", ("run: trixie",), (SIGNATURE,))
+
+
+def module(doc=ARTICLE, issue=ISSUE, name="some_issue", **more):
+    made = types.ModuleType(f"courierlib.issues.{name}", doc)
+    made.ISSUE, made.check = issue, lambda host: iter(())
+    for attribute, value in more.items():
+        setattr(made, attribute, value)
+    return made
+
+
+def test_a_sound_issue_file_is_taken():
+    (entry,) = catalogue.collect([module()]).values()
+    assert (entry.id, entry.title, entry.fix, entry.fixed_by) == ("some-issue", "Mail stops", None, None)
+    assert entry.article.startswith("## What you see")
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (module(doc="Title\n\n## What you see\n"), "headings"),
+        (module(doc=None), "headings"),
+        (module(name="another_name"), "its name says 'another-name'"),
+        (module(issue="nonsense"), "has ISSUE and check"),
+        (module(issue=dataclasses.replace(ISSUE, component="moon")), "component 'moon'"),
+        (
+            module(issue=dataclasses.replace(ISSUE, signatures=(dataclasses.replace(SIGNATURE, pattern="end line"),))),
+            "misses its own sample",
+        ),
+        (
+            module(issue=dataclasses.replace(ISSUE, signatures=(dataclasses.replace(SIGNATURE, pattern="no ("),))),
+            "pattern 'no \\('",
+        ),
+        (
+            module(issue=dataclasses.replace(ISSUE, signatures=(dataclasses.replace(SIGNATURE, pattern="(?i)no"),))),
+            "JavaScript or RE2",
+        ),
+    ],
+)
+def test_an_inconsistent_issue_file_is_refused_by_name(broken, message):
+    with pytest.raises(catalogue.Inconsistent, match=message) as raised:
+        catalogue.collect([broken])
+    assert "_utils/courierlib/issues/" in str(raised.value)
+
+
+def test_an_id_is_used_once():
+    with pytest.raises(catalogue.Inconsistent, match="already that of"):
+        catalogue.collect([module(), module()])
+
+
+def test_options_of_a_fix_are_its_keyword_arguments():
+    (entry,) = catalogue.collect([module(fix=lambda host, findings, *, group="ffdhe3072": ())]).values()
+    assert entry.options == {"group"}
+    assert entry.fixed_by == "courier.fix some-issue"
+
+
+@pytest.mark.parametrize("entry", catalogue.load().values(), ids=lambda entry: entry.id)
+def test_every_article_is_plain_markdown_with_evidence(entry):
+    text = entry.article
+    outside = re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
+    assert not re.search(r"^!!!|\t|\{:|<[a-z]+[ >]", outside, re.MULTILINE), "admonitions, tabs, attributes or HTML"
+    assert text.count("```") % 2 == 0, "a fence is not closed"
+    assert not re.search(r"^## .+\n+(## |\Z)", text, re.MULTILINE), "an empty section"
+    assert entry.issue.known, "no evidence"
+    kinds = r"(run|read|reported): \S"
+    assert all(re.match(kinds, known) for known in entry.issue.known), entry.issue.known
+    assert all(re.match(kinds, signature.known) for signature in entry.issue.signatures)
+
+
+@pytest.mark.parametrize("entry", catalogue.load().values(), ids=lambda entry: entry.id)
+def test_every_signature_matches_whole_lines_in_linear_time(entry):
+    for signature in entry.issue.signatures:
+        assert "\n" not in signature.sample
+        assert signature.process
+        assert not re.search(r"\([^)]*[*+]\)[*+]", signature.pattern), "a repeated repetition"
