@@ -6,8 +6,7 @@ Find, explain and repair the known problems of Courier Mail Server hosts
 :platform: Linux
 
 Every problem is one file of ``courierlib.issues``: article, check and repair. This module only hands them what Salt
-knows
-of the host, and hands the result back.
+knows of the host, and hands the result back.
 
 .. code-block:: bash
 
@@ -101,11 +100,9 @@ def audit(issues=None, skip=None, root=None, severity=None):
     severity
         Report findings from this severity up: ``low`` (default), ``medium``, ``high``, ``critical``.
 
-    Returns a dictionary: ``courier`` (installed, version, tls, root), ``findings`` (id, severity, title, where,
-    detail, fix,
-    article; the gravest first), ``unknown`` (id, reason) and ``clear`` (ids). The return code is 2 if anything
-    reported is
-    ``high`` or above.
+    Returns a dictionary: ``courier`` (installed, version, tls, root), ``findings`` (id, severity, title, where, detail,
+    fix, article; the gravest first), ``unknown`` (id, reason) and ``clear`` (ids). The return code is 2 if anything
+    reported is ``high`` or above.
 
     Raises SaltInvocationError for an id, a severity or a root that does not exist.
 
@@ -188,8 +185,7 @@ def fix(issues, test=None, allow=None, **options):
 
 def list_issues():
     """
-    The known problems: title, severity, component, address of the article and, if it can be repaired, by which
-    function; by id.
+    The known problems by id: title, severity, component, article's address, and the function that repairs it if any.
 
     CLI Example:
 
@@ -355,9 +351,8 @@ def ensure_maildrop(strategy=None, allow=None, test=None):
     Articles: ``maildrop-home-directory``, ``maildrop-bounces-virtual-users``, ``maildrop-spool-delivery``.
 
     strategy
-        ``maildir``: deliver into each account's Maildir, without maildrop. ``mailfilter``: the same, but accounts
-        with a
-        ``.mailfilter`` of their own keep it. ``authdaemon``: keep maildrop, which looks each account up.
+        ``maildir``: deliver into each account's Maildir, without maildrop. ``mailfilter``: the same, but accounts with
+        a ``.mailfilter`` of their own keep it. ``authdaemon``: keep maildrop, which looks each account up.
 
     allow
         ``open-authdaemon-socket``: let every local user ask authdaemon; the strategy ``authdaemon`` needs that for

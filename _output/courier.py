@@ -3,8 +3,7 @@ Reports of Courier hosts, readable in a terminal
 ================================================
 
 Used by the execution module ``courier`` by itself. ``--out=json`` shows the same data for programs, ``--out=nested``
-Salt's own
-view of it. A master shows this view after ``salt-run saltutil.sync_output``; before, it shows Salt's own.
+Salt's own view of it. A master shows this view after ``salt-run saltutil.sync_output``; before, it shows Salt's own.
 
 CLI Example:
 

@@ -3,8 +3,7 @@ Keep the known problems of Courier Mail Server away
 ===================================================
 
 States that start with ``check`` change nothing and fail on a finding; the others repair. All of it happens in the
-execution
-module; each name here is the name there.
+execution module; each name here is the name there.
 
 .. code-block:: yaml
 
@@ -35,8 +34,7 @@ def fixed(name, issues=None, allow=None, **options):
 
     issues
         An id, a list of ids, or ``all``: everything that needs neither ``allow`` nor a choice; what needs one is then
-        reported,
-        and does not fail the state.
+        reported, and does not fail the state.
 
     allow
         What may be done although it could lose mail or weaken a protection, as the report names it; a word or a list.
