@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "_utils"))
 
 from fleet import Managed
 from lab import NAMES, SUITES, Lab, Machine, Master, prepare
@@ -22,6 +24,57 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run the tests that take a `release` on every Debian release, not on trixie alone",
     )
+
+
+RESULTS = Path(__file__).resolve().parent / "results"
+_OUTCOME = pytest.StashKey[bool]()
+_RESULTS = pytest.StashKey[dict]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> object:
+    report = yield
+    if report.when == "call":
+        item.stash[_OUTCOME] = report.passed
+    return report
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_RESULTS] = {}
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """``--hosts-all`` writes what was shown on which host; a partial run keeps the results of the other tests."""
+    if not session.config.getoption("--hosts-all", default=False):
+        return
+    for base, shown in session.config.stash[_RESULTS].items():
+        RESULTS.mkdir(exist_ok=True)
+        path = RESULTS / f"{base}.json"
+        kept = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps(kept | shown, indent=1, sort_keys=True) + "\n")
+
+
+@pytest.fixture
+def shown(request: pytest.FixtureRequest) -> Iterator[Callable[[str, str, Machine], None]]:
+    """
+    ``shown(issue, outcome, machine)`` notes what a test proves, and is kept if the test passes.
+
+    ``outcome`` is ``repaired`` (it occurs here, was found, repaired, and gone), ``found`` (it occurs and is found, and
+    nothing repairs it) or ``cannot occur`` (the same breakage was made here, and mail and TLS still worked).
+    """
+    noted: list[tuple[str, str, dict[str, str]]] = []
+
+    def note(issue: str, outcome: str, machine: Machine) -> None:
+        if outcome not in ("repaired", "found", "cannot occur"):
+            raise ValueError(f"outcome {outcome!r}")
+        report = machine.salt_call("courier.info").value
+        facts = {"courier": report["version"], "tls": report["tls"], "outcome": outcome, "test": request.node.name}
+        noted.append((machine.base.name, issue, facts))
+
+    yield note
+    if request.node.stash.get(_OUTCOME, False):
+        for base, issue, facts in noted:
+            request.config.stash[_RESULTS].setdefault(base, {})[issue] = facts
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -27,7 +27,7 @@ from courierlib.tree import MANIFEST, Tree
 
 TARGET = Path(__file__).resolve().parents[2] / "examples/broken-host"
 
-_BREAK = r"""
+BREAK = r"""
 cd /etc/courier
 # 2017: the upgrade to 0.76. The mail user is still daemon, maildrop is run the old way, and the advice went into esmtpd.
 sed -i -e 's/^MAILUSER=.*/MAILUSER=daemon/' -e 's/^MAILGROUP=.*/MAILGROUP=daemon/' esmtpd
@@ -143,7 +143,7 @@ def _first(tree: Tree, path: str, wanted: bytes) -> bytes | None:
 def _main() -> None:
     with Lab() as lab, lab.machine("trixie-openssl", name="mx1") as machine:
         machine.add_virtual_users()
-        machine.run(["sh", "-euc", _BREAK], timeout=300)
+        machine.run(["sh", "-euc", BREAK], timeout=300)
         machine.run("systemctl stop courier", check=False)
         record(machine, TARGET)
     print(f"recorded {TARGET}")
