@@ -535,7 +535,8 @@ def _outcome(function, *args, **kwargs):
         "findings_before": outcome.findings_before,
         "findings_after": outcome.findings_after,
     }
-    extra = {"withheld": list(outcome.withheld), "unknown": list(outcome.unknown), "run": outcome.run}
+    extra = {name: list(getattr(outcome, name)) for name in ("withheld", "refused", "unknown")}
+    extra |= {"run": outcome.run, "failed": outcome.failed}
     return result | {key: value for key, value in extra.items() if value}
 
 

@@ -245,6 +245,8 @@ def _enforced(name, function, lenient=False, **arguments):
     except (salt.exceptions.CommandExecutionError, salt.exceptions.SaltInvocationError) as failed:
         return _result(name, False, str(failed))
     changes = outcome["changes"]
+    if outcome.get("failed"):
+        return _result(name, False, outcome["comment"], changes)
     if __opts__["test"]:
         left = bool(outcome.get("withheld")) or (outcome["findings_before"] and not changes)
     else:

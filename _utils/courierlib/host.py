@@ -14,7 +14,7 @@ from courierlib import settings as grammar
 from courierlib.issue import Unknown
 from courierlib.layout import Layout
 from courierlib.services import Run, Service, ServiceFailed, ServiceManager
-from courierlib.tree import Tree, Unreadable
+from courierlib.tree import Passwd, Tree, Unreadable
 
 _SOURCED = {
     "esmtpd": ("esmtpd",),
@@ -151,6 +151,11 @@ class Host:
         self.gid = self._tree.gid
         self.user = self._tree.user
         self.named_user = self._tree.named_user
+
+    @property
+    def users(self) -> tuple[Passwd, ...]:
+        """All accounts that the user database lists."""
+        return self._tree.users
 
     @cached_property
     def _layout(self) -> Layout | None:
@@ -376,8 +381,9 @@ class Host:
         Raises:
             Unknown: it is computed by the shell, or courierd's file cannot be read.
         """
-        # Without the setting: ./Maildir (read: courier/libs/cdefaultdelivery.c, 1.4.1).
-        return self.settings("courierd").get("DEFAULTDELIVERY") or "./Maildir"
+        # Without the setting: ./Maildir (read: courier/libs/cdefaultdelivery.c, 1.4.1). Set to nothing, it means no
+        # delivery at all: "Message delivered.", and the message is gone (run: trixie, 1.4.1).
+        return self.settings("courierd").get("DEFAULTDELIVERY", "./Maildir")
 
     @cached_property
     def maildrop(self) -> Maildrop | None:
@@ -440,9 +446,9 @@ def _cgroup(pid: int) -> str:
             lines = [line.rstrip("\n").split(":", 2) for line in file]
     except OSError:
         return ""
-    # Unified hierarchy, or systemd's own in a hybrid set-up.
+    # Unified hierarchy, or systemd's own in a hybrid set-up; the one that systemd does not use here stays at "/".
     paths = {controllers: path for _, controllers, path in lines}
-    return paths.get("name=systemd") or paths.get("", "")
+    return max(paths.get("", ""), paths.get("name=systemd", ""), key=len)
 
 
 def _account(line: str) -> Account | None:

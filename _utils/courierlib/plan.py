@@ -68,11 +68,13 @@ class EditFile(Action):
 
 @dataclass(frozen=True, kw_only=True)
 class SetOwnership(Action):
-    """Give a file or directory another owner, group or mode; None leaves one as it is. Never recursive, never through
-    a link.
+    """Give a file or directory another owner, group or mode; None leaves one as it is.
+
+    Never recursive, never through a link.
 
     Args:
         inode: (device, inode) as seen by the check; anything else at the path is refused.
+        links: names that a file may have; where the check has found them all, such as the two of a queued envelope.
     """
 
     path: str
@@ -80,6 +82,7 @@ class SetOwnership(Action):
     gid: int | None = None
     mode: int | None = None
     inode: tuple[int, int] | None = None
+    links: int = 1
     restarts: tuple[str, ...] = ()
 
     @property
