@@ -492,7 +492,7 @@ def undo(run, test=None):
     .. code-block:: bash
 
         salt 'mx1' courier.history
-        salt 'mx1' courier.undo 20261122T101500-3f2a test=True
+        salt 'mx1' courier.undo 20261122T170726Z-43035 test=True
     """
     return _outcome(engine.undo, _host, str(run), workspace=_workspace(), test=_test(test))
 

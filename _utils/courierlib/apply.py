@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from courierlib import execution, journal, replace, steps
+from courierlib import audit, execution, journal, replace, steps
 from courierlib.execution import Job
 from courierlib.issue import Finding, Unknown
 from courierlib.plan import Action, Choose, Refused
@@ -264,20 +264,11 @@ class _Look:
 
     @classmethod
     def at(cls, host: Host, entries: Sequence[Entry]) -> _Look:
-        look = cls({entry.issue.id: [] for entry in entries}, [])
-        for entry in entries:
-            try:
-                for said in entry.check(host):
-                    if isinstance(said, Unknown):
-                        look.unsure(entry, said)
-                    else:
-                        look.findings[entry.issue.id].append(said)
-            except Unknown as unknown:
-                look.unsure(entry, unknown)
-        return look
-
-    def unsure(self, entry: Entry, unknown: Unknown) -> None:
-        self.unknown.append({"id": entry.issue.id, "reason": unknown.reason})
+        verdicts = list(audit.judge(host, entries))
+        return cls(
+            {verdict.entry.issue.id: list(verdict.findings) for verdict in verdicts},
+            [{"id": verdict.entry.issue.id, "reason": reason} for verdict in verdicts for reason in verdict.unknown],
+        )
 
     @property
     def count(self) -> int:

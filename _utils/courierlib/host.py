@@ -271,10 +271,10 @@ class Host:
         Raises:
             Unknown: there is none.
         """
-        for path in (self.conffile("authdaemonrc"), "/etc/authlib/authdaemonrc", "/usr/local/etc/authlib/authdaemonrc"):
-            if self.exists(path):
+        for directory in (self.layout.sysconfdir, *layouts.AUTHLIB_DIRECTORIES):
+            if self.exists(path := f"{directory}/authdaemonrc"):
                 return path
-        raise Unknown(f"{self.conffile('authdaemonrc')}: no such file, and none in /etc/authlib")
+        raise Unknown(f"{self.conffile('authdaemonrc')}: no such file, and none where authlib keeps its own")
 
     @cached_property
     def authdaemonrc(self) -> Mapping[str, str]:

@@ -12,6 +12,9 @@ PREFIXES = ("/usr", "/usr/lib/courier", "/usr/lib/courier-imap", "/usr/local", "
 """Where an installation may be: distributions, upstream's default for Courier and for Courier IMAP alone
 (read: INSTALL, 1.4.1; imap/INSTALL, 5.2), FreeBSD, own choice."""
 
+AUTHLIB_DIRECTORIES = ("/etc/authlib", "/etc/courier", "/usr/local/etc/authlib")
+"""authlib is configured apart from Courier: upstream's default, Debian's also under another Courier, FreeBSD's."""
+
 _SCRIPT_DIRS = ("lib/courier", "sbin", "share", "libexec", "libexec/courier")
 _SCRIPTS = (
     "courierctl.start",
@@ -130,7 +133,7 @@ def components(tree: Tree, layout: Layout) -> frozenset[str]:
         found.add("mta")
     if any(tree.exists(f"{directory}/maildrop") for directory in (layout.bindir, "/usr/bin", "/usr/local/bin")):
         found.add("maildrop")
-    if tree.exists(f"{layout.sysconfdir}/authdaemonrc") or tree.exists("/etc/authlib/authdaemonrc"):
+    if any(tree.exists(f"{directory}/authdaemonrc") for directory in (layout.sysconfdir, *AUTHLIB_DIRECTORIES)):
         found.add("authdaemon")
     return frozenset(found)
 
@@ -170,8 +173,8 @@ def _mail_user(tree: Tree, directories: Mapping[str, str], scripts: Mapping[str,
             if failed.missing:
                 continue
             raise
-        user = user or _first(r'install -b -m 0?600 -o "([\w.-]+)"|^\s*chown ([a-z_][\w.-]*) +"', text)
-        group = group or _first(r'^\s*chgrp ([a-z_][\w.-]*) +"', text)
+        user = user or _first(r'install -b -m 0?600 -o "([\w.-]+)"|^\s*chown ([a-z_][\w.-]*) +["$]', text)
+        group = group or _first(r'^\s*chgrp ([a-z_][\w.-]*) +["$]', text)
     return user or "courier", group or user or "courier"
 
 

@@ -1,9 +1,11 @@
 """
-Record the sample host: boot a machine, break it in the ways of the seed posts, and keep what an audit reads of it.
+Record hosts: keep what an audit reads of them.
 
-``python tests/hosts/record.py`` replaces ``examples/broken-host``. Settings are kept without their comments, start scripts
-only as far as they name directories and the mail user; owners, modes, times and the strings of binaries go into the
-manifest. The keys are those that the machine made for itself, and guard nothing.
+``python tests/hosts/record.py`` boots a machine, breaks it in the ways of the seed posts, and replaces
+``examples/broken-host``; with the argument ``upstream`` it records Courier as installed under upstream's own prefix,
+and replaces ``tests/unit/data/upstream``. Settings are kept without their comments, start scripts only as far as they
+name directories and the mail user; owners, modes, times and the strings of binaries go into the manifest. The keys are
+those that the machine made for itself, and guard nothing.
 """
 
 from __future__ import annotations
@@ -19,17 +21,20 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "_utils"))
 
-from lab import Lab, Machine
+import roots
+from lab import Lab
 
 from courierlib.host import Host
 from courierlib.layout import discover
 from courierlib.tree import MANIFEST, Tree
 
-TARGET = Path(__file__).resolve().parents[2] / "examples/broken-host"
+REPOSITORY = Path(__file__).resolve().parents[2]
+SAMPLE = REPOSITORY / "examples/broken-host"
+UPSTREAM = REPOSITORY / "tests/unit/data/upstream"
 
 BREAK = r"""
 cd /etc/courier
-# 2017: the upgrade to 0.76. The mail user is still daemon, maildrop is run the old way, and the advice went into esmtpd.
+# 2017: the upgrade to 0.76. The mail user is still daemon, maildrop is run the old way, the advice went into esmtpd.
 sed -i -e 's/^MAILUSER=.*/MAILUSER=daemon/' -e 's/^MAILGROUP=.*/MAILGROUP=daemon/' esmtpd
 echo "DEFAULTDELIVERY='|/usr/bin/maildrop -w 90 -V 1 -d \"\"'" >> esmtpd
 sed -i "s#^DEFAULTDELIVERY=.*#DEFAULTDELIVERY='| /usr/bin/maildrop'#" courierd
@@ -52,42 +57,37 @@ _BINARIES = {
     "bin/maildrop": rb"Courier-specific maildrop build",
     "sbin/couriertcpd": rb"noidentlookup",
 }
-_DIRECTORIES = ("/etc/courier", "/var/lib/courier", "/run/courier")
-_FILES = ("/etc/passwd", "/etc/group", "/etc/environment", "/etc/maildroprc")
+_SYSTEM = ("/etc/passwd", "/etc/group", "/etc/environment", "/etc/maildroprc", "/etc/courier/authdaemonrc")
 _CONTENT = re.compile(
-    r"/etc/(passwd|group|environment|maildroprc)|/usr/.*"
-    r"|/etc/courier/(courierd|(esmtpd|imapd|pop3d)(-ssl|-msa)?|authdaemonrc|me|locals|defaultdomain|.*\.pem|hosteddomains/.*)"
+    r"courierd|(esmtpd|imapd|pop3d)(-ssl|-msa)?|authdaemonrc|me|locals|defaultdomain|virtual|.*\.pem"
+    r"|passwd|group|environment|maildroprc"
 )
-"""What of it is kept with its content; of the rest owner, mode and time."""
+"""Names of files that are kept with their content; of the rest owner, mode and time."""
 
 
-def record(machine: Machine, target: Path) -> None:
-    """Replace ``target`` by what an audit reads of the running machine."""
-    root = machine.root
+def record(root: Path, name: str, target: Path) -> None:
+    """Replace ``target`` by what an audit reads of the installation below ``root``."""
     tree = Tree(str(root))
     layout = discover(tree)
+    binaries = {f"{layout.prefix}/{program}": wanted for program, wanted in _BINARIES.items()}
+    scripts = [*layout.scripts.values(), f"{layout.sbindir}/mkdhparams"]
+    paths = {*_SYSTEM, *binaries, *scripts, f"{layout.libexecdir}/courier/courierd"}
+    for top in (layout.sysconfdir, layout.localstatedir, layout.piddir):
+        paths.update(str(path).removeprefix(str(root)) for path in _walk(root / top.lstrip("/")))
+    paths.update({tree.resolve(path) for path in paths})
     shutil.rmtree(target, ignore_errors=True)
-    files: dict[str, dict] = {}
-    paths = [*_FILES, *layout.scripts.values(), f"{layout.sbindir}/mkdhparams", f"{layout.libexecdir}/courier/courierd"]
-    paths += [f"{layout.prefix}/{name}" for name in _BINARIES]
-    paths += [tree.resolve(path) for path in paths]
-    for top in _DIRECTORIES:
-        paths += [str(path).removeprefix(str(root)) for path in _walk(root / top.lstrip("/"))]
-    for path in sorted(set(paths)):
+    files = {}
+    for path in sorted(paths):
         if tree.stat(path, follow=False) is not None:
             files[path] = _describe(root, path)
-            _keep(tree, path, files[path]["kind"], target)
-    strings = {
-        f"{layout.prefix}/{name}": [match.decode()]
-        if (match := _first(tree, f"{layout.prefix}/{name}", wanted))
-        else []
-        for name, wanted in _BINARIES.items()
-    }
+            if files[path]["kind"] == "file":
+                _keep(tree, path, target)
+    found = {path: tree.contains(path, wanted) for path, wanted in binaries.items()}
     manifest = {
         "format": 1,
-        "recorded": f"Debian {machine.base.name}, Courier {Host(str(root)).version}",
+        "recorded": f"{name}, Courier {Host(str(root)).version}",
         "files": files,
-        "strings": strings,
+        "strings": {path: [match[0].decode()] if match else [] for path, match in found.items()},
     }
     (target / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
 
@@ -116,38 +116,34 @@ def _describe(root: Path, path: str) -> dict:
     return described
 
 
-def _keep(tree: Tree, path: str, kind: str, target: Path) -> None:
-    """Copy what an audit reads of a file; binaries and directories are in the manifest alone."""
-    if kind != "file" or not _CONTENT.fullmatch(path):
-        return
-    content = tree.read(path, 1 << 24)
-    if content.startswith(b"\x7fELF"):
-        return
+def _keep(tree: Tree, path: str, target: Path) -> None:
+    """Copy what an audit reads of a file; what it does not read, and binaries, are in the manifest alone."""
+    content = tree.read(path, 1 << 26)
     if content.startswith(b"#!"):
         lines = [line for line in content.decode("utf-8", "replace").splitlines() if _KEPT.match(line)]
         content = "\n".join([*lines, ""]).encode()
+    elif content.startswith(b"\x7fELF") or not _CONTENT.fullmatch(path.rsplit("/", 1)[-1]):
+        return
     elif not path.endswith(".pem"):
-        content = b"".join(
-            line for line in content.splitlines(keepends=True) if line.strip() and not line.startswith(b"#")
-        )
+        lines = content.splitlines(keepends=True)
+        content = b"".join(line for line in lines if line.strip() and not line.startswith(b"#"))
     kept = target / path.lstrip("/")
     kept.parent.mkdir(parents=True, exist_ok=True)
     kept.write_bytes(content)
 
 
-def _first(tree: Tree, path: str, wanted: bytes) -> bytes | None:
-    match = tree.contains(path, wanted)
-    return match[0] if match else None
-
-
-def _main() -> None:
+def _sample() -> None:
     with Lab() as lab, lab.machine("trixie-openssl", name="mx1") as machine:
         machine.add_virtual_users()
         machine.run(["sh", "-euc", BREAK], timeout=300)
         machine.run("systemctl stop courier", check=False)
-        record(machine, TARGET)
-    print(f"recorded {TARGET}")
+        record(machine.root, "Debian 13 with an OpenSSL couriertls", SAMPLE)
+
+
+def _upstream() -> None:
+    with roots.merged(roots.base(roots.UPSTREAM)) as root:
+        record(root, "upstream's own prefix on Debian 13", UPSTREAM)
 
 
 if __name__ == "__main__":
-    _main()
+    {"sample": _sample, "upstream": _upstream}[sys.argv[1] if len(sys.argv) > 1 else "sample"]()

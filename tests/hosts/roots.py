@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from pathlib import Path
 
 SUITES = ("bookworm", "trixie", "forky")
 OPENSSL = "trixie-openssl"
+UPSTREAM = "trixie-upstream"
 NAMES = (*SUITES, OPENSSL)
 
 ALICE = "alice"
@@ -114,7 +116,25 @@ def base(name: str) -> Base:
     """The base root ``name``, built now if the cache has none."""
     if name == OPENSSL:
         return _openssl(base("trixie"))
+    if name == UPSTREAM:
+        return _with_layer(base("trixie"), "upstream", (_HERE / "upstream.sh").read_text())
     return Base(name, (_build(name, _suite_recipe(name), lambda target: _debootstrap(name, target)),))
+
+
+@contextmanager
+def merged(below: Base) -> Iterator[Path]:
+    """A base root's files in one directory, which is writable and thrown away; nothing runs in it."""
+    with tempfile.TemporaryDirectory(dir=cache()) as directory:
+        upper, work, root = (Path(directory, part) for part in ("upper", "work", "root"))
+        for part in (upper, work, root):
+            part.mkdir()
+        layers = ":".join(map(str, below.layers))
+        options = f"lowerdir={layers},upperdir={upper},workdir={work}"
+        subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, root], check=True)
+        try:
+            yield root
+        finally:
+            subprocess.run(["umount", root], check=True)
 
 
 def with_packages(below: Base, packages: Sequence[str]) -> Base:

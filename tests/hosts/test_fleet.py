@@ -26,7 +26,9 @@ def broken(managed):
     host = managed("trixie-openssl")
     host.machine.add_virtual_users()
     host.machine.run(["sh", "-euc", BREAK], timeout=300)
-    host.machine.run("systemctl restart courier-mta courier-msa courier-mta-ssl; systemctl kill -s KILL courier", check=False)
+    host.machine.run(
+        "systemctl restart courier-mta courier-msa courier-mta-ssl; systemctl kill -s KILL courier", check=False
+    )
     return host
 
 
@@ -40,12 +42,11 @@ def files(machine):
 def starts(machine):
     """How often each of Courier's units has been started since the machine booted."""
     shown = machine.run("journalctl -b --no-pager -o json -t systemd").stdout
-    begun = [json.loads(line) for line in shown.splitlines()]
     counts: dict[str, int] = {}
-    for entry in begun:
-        if entry.get("JOB_TYPE") in ("start", "restart") and str(entry.get("UNIT", "")).startswith("courier"):
-            if str(entry.get("MESSAGE", "")).startswith("Started "):
-                counts[entry["UNIT"]] = counts.get(entry["UNIT"], 0) + 1
+    for entry in map(json.loads, shown.splitlines()):
+        unit = str(entry.get("UNIT", ""))
+        if unit.startswith("courier") and str(entry.get("MESSAGE", "")).startswith("Started "):
+            counts[unit] = counts.get(unit, 0) + 1
     return counts
 
 

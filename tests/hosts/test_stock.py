@@ -18,7 +18,9 @@ def test_a_stock_host_has_no_finding_but_true_ones(managed, base):
     report = host.audit()
     assert {finding["id"]: finding for finding in report["findings"]}.keys() == TRUE_DEFECTS[base].keys(), report
     assert {unknown["id"] for unknown in report["unknown"]} == UNKNOWN[base].keys(), report
-    assert set(report["clear"]) == set(host.call("courier.list_issues")) - TRUE_DEFECTS[base].keys() - UNKNOWN[base].keys()
+    assert (
+        set(report["clear"]) == set(host.call("courier.list_issues")) - TRUE_DEFECTS[base].keys() - UNKNOWN[base].keys()
+    )
     assert report["courier"]["installed"]
     applied = host.highstate()
     assert (set(applied.results), applied.changes) == ({True}, {})

@@ -107,6 +107,7 @@ class Material:
         key: in PEM.
         certificate: of that key, in PEM.
         other: a certificate of another key, in PEM.
+        request: what a certificate authority is asked with, in PEM.
         passphrase: the same key, encrypted.
     """
 
@@ -114,6 +115,7 @@ class Material:
     key: bytes
     certificate: bytes
     other: bytes
+    request: bytes
     passphrase: bytes
 
     @classmethod
@@ -123,9 +125,11 @@ class Material:
         ).groups()
         machine.run(
             "openssl req -x509 -newkey rsa:2048 -nodes -keyout /root/other.key -out /root/other.pem -subj /CN=other;"
+            "openssl req -new -key /root/other.key -out /root/other.csr -subj /CN=other;"
             f"openssl pkey -in {IMAPD} -aes128 -passout pass:x -out /root/locked.key"
         )
-        return cls(text, key, certificate, machine.read("/root/other.pem"), machine.read("/root/locked.key"))
+        made = (machine.read(f"/root/{name}") for name in ("other.pem", "other.csr", "locked.key"))
+        return cls(text, key, certificate, *made)
 
     def cases(self) -> dict[str, tuple[bytes, str, str, bool]]:
         """By name: content, effect with OpenSSL, effect with GnuTLS, repairable.
@@ -153,7 +157,7 @@ class Material:
             "utf16": (whole.decode().encode("utf-16"), "fails", "fails", True),
             "endline": (whole.replace(b"END CERTIFICATE-----", b"END CERTIFICATE----"), "fails", "works", False),
             "dhcutoff": (whole + group, "fails", "works", False),
-            "request": (whole + self.other.replace(b"CERTIFICATE", b"CERTIFICATE REQUEST"), "works", "fails", False),
+            "request": (whole + self.request, "works", "fails", False),
             "cutoff": (whole[:-200], "fails", "fails", False),
             "empty": (b"", "fails", "fails", False),
             "nokey": (self.certificate, "fails", "fails", False),
@@ -175,7 +179,9 @@ def test_every_damage_to_a_pem_file_has_the_effect_that_is_reported(machine_of, 
         machine.write(path, cases[name][0], mode=0o640, owner="root:courier")
 
     def works(name: str) -> bool:
-        return machine.handshake(993, arguments=["-servername", f"{name}.example.test"]).ok
+        shake = machine.handshake(993, arguments=["-servername", f"{name}.example.test"])
+        # s_client names the cipher even if it then refuses the server's signature.
+        return shake.ok and "bad signature" not in shake.output
 
     effects = {name: case[1] if base == OPENSSL else case[2] for name, case in cases.items()}
     assert {name for name in cases if not works(name)} == {name for name in cases if effects[name] == "fails"}
@@ -232,9 +238,9 @@ def test_every_damage_to_dh_parameters_has_the_effect_that_is_reported(machine_o
         assert {finding["where"] for finding in report["findings"]} == ({DHPARAMS} if hurts else set()), name
         fixed = machine.salt_call("courier.fix_dh", group="ffdhe2048").value
         assert set(fixed["changes"]) == ({DHPARAMS} if hurts else set()), name
-        assert machine.handshake(993, tls12_dhe_only=True).key_exchange == (
-            "DH, 2048 bits" if hurts else "DH, 3072 bits"
-        )
+        # GnuTLS sends the published group of 2048 bits for a file with 1024.
+        bits = 2048 if hurts or name == "1024 bits" else 3072
+        assert machine.handshake(993, tls12_dhe_only=True).key_exchange == f"DH, {bits} bits", name
         assert machine.salt_call("courier.check_dh").value["findings"] == [], name
 
 

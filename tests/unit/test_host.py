@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 from installation import install
@@ -34,6 +35,21 @@ def test_upstreams_prefix_is_found_and_its_defaults_hold(tmp_path):
     assert layout.bindir == "/usr/lib/courier/bin"
     assert layout.libexecdir == "/usr/lib/courier/libexec"
     assert layout.localstatedir == "/usr/lib/courier/var"
+
+
+def test_courier_installed_under_upstreams_own_prefix_is_read_whole():
+    host = Host(str(Path(__file__).parent / "data/upstream"))
+    assert host.version == "1.4.1"
+    assert host.tls_library == "openssl"
+    assert host.components == {"mta", "imap", "pop", "maildrop", "authdaemon"}
+    assert host.layout.sysconfdir == "/usr/lib/courier/etc"
+    assert host.layout.localstatedir == "/usr/lib/courier/var"
+    assert (host.layout.mailuser, host.layout.mailgroup) == ("courier", "courier")
+    assert host.maildrop.courier_build
+    assert host.authdaemonvar == "/run/courier/authdaemon"
+    assert {service.certfile for service in host.tls_services} == {
+        f"/usr/lib/courier/share/{name}.pem" for name in ("esmtpd", "imapd", "pop3d")
+    }
 
 
 def test_a_machine_without_courier_is_not_an_error(tmp_path):

@@ -73,7 +73,7 @@ def service(name: str, *roles: str, active: bool = True, enabled: bool = True, m
 
 def host(services: Services | None = None, root: str = "/") -> Callable[[], SimpleNamespace]:
     system = SimpleNamespace(services=services or Services())
-    return lambda: SimpleNamespace(root=root, system=system if root == "/" else None)
+    return lambda: SimpleNamespace(root=root, installed=True, system=system if root == "/" else None)
 
 
 def entry(
