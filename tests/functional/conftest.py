@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import salt._logging
 import salt.config
 import salt.loader
 import salt.output
@@ -13,6 +14,11 @@ import salt.output
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 
 REPOSITORY = Path(__file__).parents[2]
+
+
+def pytest_sessionfinish():
+    # Salt keeps the first messages for a log file that never comes, and complains when they outlive the terminal.
+    salt._logging.shutdown_temp_handler()
 
 
 @pytest.fixture(scope="session")

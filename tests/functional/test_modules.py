@@ -132,7 +132,8 @@ def test_a_report_is_readable_in_a_terminal(modules, installation, show):
     assert "HIGH" in text
     assert "/etc/courier/imapd.pem" in text
     assert "/i/pem-unreadable/" in text
-    assert max(map(len, text.splitlines())) <= 120
+    # A path or an address is for copying, and is not broken.
+    assert all(len(line) <= 100 or " " not in line.strip()[40:] for line in text.splitlines()[1:]), text
 
 
 def test_a_master_without_the_outputter_shows_salts_own(modules, installation, show):

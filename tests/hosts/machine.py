@@ -505,7 +505,11 @@ def decode(stdout: str) -> dict[str, Any]:
 
 
 def discard(directory: Path, number: int) -> None:
-    """Remove what is left of a machine whose processes are gone or about to be: its cgroups and its files."""
+    """Remove what is left of a machine whose processes are gone or about to be: its cgroups, its files, its link.
+
+    The kernel buries a network namespace some time after its last process, and the link's name is taken until then.
+    """
+    subprocess.run(["ip", "link", "delete", f"vb-courier-{number}"], check=False, stderr=subprocess.DEVNULL)
     for group in _cgroups(number):
         _until(lambda group=group: _remove_cgroup(group), 10, lambda group=group: f"{group} is still in use")
     shutil.rmtree(directory, ignore_errors=True)
