@@ -1,0 +1,252 @@
+r"""
+TLS is down: couriertls cannot use the certificate or the private key
+
+## What you see
+
+Every TLS connection breaks at once, on one service or on all, or for one name only. With OpenSSL the log names the
+certificate's file, even if the private key has a file of its own and that one is at fault:
+
+```text
+imapd-ssl: ip=[::ffff:127.0.0.1], couriertls: /etc/courier/imapd.pem: error:0480006C:PEM routines::no start line
+imapd-ssl: ip=[::ffff:127.0.0.1], couriertls: /etc/courier/imapd.pem: error:04800066:PEM routines::bad end line
+imapd-ssl: ip=[::ffff:127.0.0.1], couriertls: /etc/courier/imapd.pem: error:1E08010C:DECODER routines::unsupported
+couriertls: /etc/courier/imapd.pem: error:05800074:x509 certificate routines::key values mismatch
+imapd-ssl: ip=[::ffff:127.0.0.1], couriertls: connect: error:0A000076:SSL routines::no suitable signature algorithm
+```
+
+With GnuTLS (all of Debian) it names nothing:
+
+```text
+imapd-ssl: ip=[::ffff:127.0.0.1], No supported cipher suites have been found.
+imapd-ssl: ip=[::ffff:127.0.0.1], Decryption has failed.
+```
+
+## What it breaks
+
+TLS on every service that uses the file: IMAP, POP3, SMTP submission, and STARTTLS. A file for one name
+(`imapd.pem.mail.example.com`) breaks only for clients that ask for this name. Nothing is lost.
+
+What each build can read:
+
+| in the file | OpenSSL | GnuTLS |
+| --- | --- | --- |
+| markers glued: `-----END CERTIFICATE----------BEGIN …` | no | yes |
+| indented markers, text behind a marker, blank lines within a block | no | yes |
+| damaged END line: a dash too few | no | yes |
+| a broken DH block at the end | no | yes |
+| a certificate request (`CERTIFICATE REQUEST`) left in it | yes | no |
+| cut off, empty, DER, UTF-16 | no | no |
+| no key, no certificate, key with a passphrase, key of another certificate | no | no |
+| UTF-8 byte order mark | yes | yes |
+
+## Check by hand
+
+```console
+# grep -n -e ----- /etc/courier/imapd.pem
+144:-----BEGIN RSA PRIVATE KEY-----
+182:-----END RSA PRIVATE KEY----------BEGIN CERTIFICATE-----
+210:-----END CERTIFICATE-----
+```
+
+Every marker must stand alone on its line, without blanks before it, and each BEGIN needs its END. There must be one
+private key and at least one certificate, the server's first. `ENCRYPTED` must not occur.
+
+Do key and certificate belong together? These two must be the same:
+
+```console
+# openssl x509 -in /etc/courier/imapd.pem -noout -pubkey | sha256sum
+ec3552d21a0bad5bc8f4f2d5028e862be6e776b4be7877861eebce5629a58314  -
+# openssl pkey -in /etc/courier/imapd.pem -pubout | sha256sum
+ec3552d21a0bad5bc8f4f2d5028e862be6e776b4be7877861eebce5629a58314  -
+```
+
+`Could not find certificate` or `Could not find private key` says which part cannot be read.
+
+## Fix by hand
+
+Nothing is interrupted: couriertls reads the file for every connection. Keep a copy outside `/etc/courier`, because
+couriertls takes `imapd.pem.NAME` for the certificate of NAME:
+
+```console
+# cp -p /etc/courier/imapd.pem /root/imapd.pem.old
+```
+
+Glued markers:
+
+```console
+# sed -i 's/-----\(-----BEGIN\)/-----\n\1/' /etc/courier/imapd.pem
+```
+
+What is missing cannot be repaired, only brought back: put the file together again from key and certificates (key, the
+server's certificate, intermediates), from a backup or from the certificate authority. A lost private key needs a new
+certificate. Remove a passphrase with `openssl pkey -in old.key -out new.key`.
+
+`courier.fix pem-unreadable` repairs layout only, and only if every key and certificate is byte for byte the same
+afterwards.
+
+## Undo
+
+```console
+# cp -p /root/imapd.pem.old /etc/courier/imapd.pem
+```
+
+## How to see that it worked
+
+```console
+# openssl s_client -connect localhost:993 </dev/null 2>&1 | grep -E 'Cipher is|SSL routines'
+New, TLSv1.3, Cipher is TLS_AES_256_GCM_SHA384
+```
+
+Before, it said `Cipher is (NONE)`, or, with a key of another certificate, also `bad signature`. For the file of a
+name add `-servername mail.example.com`.
+
+## Why it happens
+
+`cat key.pem cert.pem` glues two files if the first does not end with a newline. Copying from a mail or a web page
+indents. An editor on Windows saves UTF-16 as "Unicode". A full disk or a broken copy cuts off. A renewal replaces the
+certificate and leaves the old key. OpenSSL reads line by line and gives up at the first bad one; GnuTLS looks for the
+markers anywhere, which is why a file that worked on Debian fails elsewhere.
+"""
+
+from courierlib import pem, tlsfiles
+from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown
+from courierlib.tree import Unreadable
+
+_SERVERS = ("imapd-ssl", "pop3d-ssl", "esmtpd-ssl", "courieresmtpd", "imapd", "pop3d", "esmtpd")
+_PEM = r"couriertls: \S+: error:[0-9A-F]+:PEM routines:[A-Za-z_]*:(no start line|bad end line|bad base64 decode)"
+_MISMATCH = r"couriertls: \S+: error:[0-9A-F]+:x509 certificate routines:[A-Za-z0-9_]*:key values mismatch"
+_MISSING = r"couriertls: \S+: error:[0-9A-F]+:system library:[a-z]*:(No such file or directory|Permission denied)"
+_RUN_OPENSSL = "run: trixie, couriertls 1.4.1 with OpenSSL 3.5.7"
+_RUN_GNUTLS = "run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6 (GnuTLS)"
+_READ = "read: sslerror() in libs/tcpd/libcouriertls.c, 1.4.1; text of OpenSSL {} as other servers log it"
+
+
+def _signature(pattern: str, message: str, known: str) -> Signature:
+    return Signature(process=_SERVERS, pattern=pattern, sample=f"ip=[192.0.2.7], {message}", known=known)
+
+
+ISSUE = Issue(
+    id="pem-unreadable",
+    component="tls",
+    severity=Severity.HIGH,
+    affects=Affects(),
+    interrupts="nothing: couriertls reads the file for every connection",
+    known=(
+        "run: trixie with an OpenSSL 3.5.7 couriertls 1.4.1, and bookworm 1.0.16, trixie 1.4.1, forky 2.0.6 (GnuTLS): "
+        "every line of the table",
+        "read: read_certfile() in libs/tcpd/libcouriertls.c, set_cert() in libcouriergnutls.c, 1.4.1",
+        "read: get_name() and get_header_and_data() in crypto/pem/pem_lib.c, OpenSSL 3.0",
+        "reported: http://georgik.sinusgear.com/tag/courier/ (OpenSSL 1.0)",
+    ),
+    signatures=(
+        Signature(
+            process=_SERVERS,
+            pattern=_PEM,
+            sample="couriertls: /etc/courier/esmtpd.pem: error:0906D06C:PEM routines:PEM_read_bio:no start line",
+            known="reported: http://georgik.sinusgear.com/tag/courier/ (OpenSSL 1.0)",
+        ),
+        _signature(
+            _PEM,
+            "couriertls: /etc/courier/imapd.pem: error:0909006C:PEM routines:get_name:no start line",
+            _READ.format("1.1"),
+        ),
+        _signature(
+            _PEM, "couriertls: /etc/courier/imapd.pem: error:0480006C:PEM routines::no start line", _RUN_OPENSSL
+        ),
+        _signature(_PEM, "couriertls: /etc/courier/imapd.pem: error:04800066:PEM routines::bad end line", _RUN_OPENSSL),
+        _signature(
+            _PEM, "couriertls: /etc/courier/imapd.pem: error:04800064:PEM routines::bad base64 decode", _RUN_OPENSSL
+        ),
+        _signature(
+            r"couriertls: \S+: error:1E08010C:DECODER routines::unsupported",
+            "couriertls: /etc/courier/imapd.pem: error:1E08010C:DECODER routines::unsupported",
+            _RUN_OPENSSL,
+        ),
+        _signature(
+            r"couriertls: \S+: error:1C800064:Provider routines::bad decrypt",
+            "couriertls: /etc/courier/imapd.pem: error:1C800064:Provider routines::bad decrypt",
+            _RUN_OPENSSL,
+        ),
+        _signature(
+            _MISMATCH,
+            "couriertls: /etc/courier/imapd.pem: error:05800074:x509 certificate routines::key values mismatch",
+            _RUN_OPENSSL,
+        ),
+        _signature(
+            _MISMATCH,
+            "couriertls: /etc/courier/imapd.pem: error:0B080074:x509 certificate routines:X509_check_private_key:"
+            "key values mismatch",
+            _READ.format("1.0 and 1.1"),
+        ),
+        _signature(
+            r"couriertls: connect: error:0A000076:SSL routines::no suitable signature algorithm",
+            "couriertls: connect: error:0A000076:SSL routines::no suitable signature algorithm",
+            _RUN_OPENSSL,
+        ),
+        _signature(
+            r"couriertls: \S+: error:0680009B:asn1 encoding routines::too long",
+            "couriertls: /etc/courier/imapd.pem: error:0680009B:asn1 encoding routines::too long",
+            _RUN_OPENSSL,
+        ),
+        _signature(
+            _MISSING,
+            "couriertls: /etc/courier/imapd.pem: error:FFFFFFFF80000002:system library::No such file or directory",
+            _RUN_OPENSSL,
+        ),
+        _signature(
+            r"couriertls: /\S+: (No such file or directory|Permission denied)",
+            "couriertls: /etc/courier/imapd.pem: No such file or directory",
+            _RUN_GNUTLS,
+        ),
+        _signature(
+            r"No supported cipher suites have been found\.",
+            "No supported cipher suites have been found.",
+            _RUN_GNUTLS,
+        ),
+        _signature(r"Decryption has failed\.", "Decryption has failed.", _RUN_GNUTLS),
+    ),
+    references=("https://www.rfc-editor.org/rfc/rfc7468",),
+)
+
+
+def check(host):
+    """Yield a finding for every certificate and private key that couriertls cannot use, line ends apart."""
+    said: dict[tuple[str, str], list[str]] = {}
+    problems: dict[tuple[str, str], pem.Problem] = {}
+    for pair in tlsfiles.pairs(host):
+        for path, problem in _problems(host, pair):
+            if problem.kind == "doubt":
+                yield Unknown(f"{path}: {problem.detail}")
+                continue
+            key = path, problem.detail
+            problems[key] = problem
+            said.setdefault(key, []).extend(name for name in pair.services if name not in said.get(key, ()))
+    for (path, detail), services in said.items():
+        problem = problems[path, detail]
+        certbot = problem.repairable and tlsfiles.kept_by_certbot(host, path)
+        yield Finding(
+            where=path,
+            detail=f"{detail} ({', '.join(services)})" + certbot * "; certbot writes this file",
+            severity=Severity.LOW if problem.kind == "advice" else None,
+            fixable=problem.repairable and not certbot,
+            subject=detail,
+        )
+
+
+def _problems(host, pair):
+    """What is wrong with a pair: path of the file and problem."""
+    files = []
+    for path in pair.paths:
+        try:
+            files.append(pem.parse(pem.unix_line_ends(host.read(path))))
+        except Unreadable as failed:
+            yield path, pem.Problem("doubt" if "permission" in failed.why else "missing", failed.why)
+            return
+    for problem in pem.problems(host.tls_library, *files):
+        yield pair.keyfile if problem.in_key_file else pair.certfile, problem
+
+
+def fix(host, findings):
+    """Yield what lays the same keys and certificates out as every TLS library reads them."""
+    for path, detail in {finding.where: finding.subject for finding in findings}.items():
+        yield tlsfiles.repair_layout(path, detail)
