@@ -171,10 +171,15 @@ def test_mailfilter_serves_system_and_virtual_users_with_and_without_a_filter(ma
         machine.send(recipient, f"plain-{recipient}")
         assert machine.arrived(f"plain-{recipient}").startswith(f"{home}/Maildir/new/")
         machine.write(f"{home}/.mailfilter", 'if (/^Subject: sorted/)\n  to "$HOME/Maildir/.Sorted"\n', mode=0o600)
-        machine.run(f"cp -a {home}/Maildir {home}/Maildir/.Sorted; chown --reference={home} {home}/.mailfilter")
-        for subject, folder in ((f"sorted-{recipient}", ".Sorted/new"), (f"other-{recipient}", "new")):
+        sorted_mail = f"{home}/Maildir/.Sorted"
+        machine.run(f"mkdir -p {sorted_mail}/cur {sorted_mail}/new {sorted_mail}/tmp")
+        machine.run(f"chown -R --reference={home} {sorted_mail} {home}/.mailfilter")
+        for subject, folder in (
+            (f"sorted-{recipient}", f"{sorted_mail}/new"),
+            (f"other-{recipient}", f"{home}/Maildir/new"),
+        ):
             assert machine.send(recipient, subject, sender="x@client.example.test").startswith("250 ")
-            headers = machine.read(delivered(machine, subject, f"{home}/Maildir/{folder}")).split(b"\n\n")[0]
+            headers = machine.read(delivered(machine, subject, folder)).split(b"\n\n")[0]
             assert b"Delivered-To: " in headers
             assert b"Return-Path: <x@client.example.test>" in headers
 

@@ -1,0 +1,123 @@
+"""
+DEFAULTDELIVERY in esmtpd, imapd or pop3d has no effect
+
+## What you see
+
+You changed DEFAULTDELIVERY, restarted everything, and mail is still delivered as before. There is no message about
+it.
+
+```console
+# grep -n '^DEFAULTDELIVERY' /etc/courier/courierd /etc/courier/esmtpd*
+/etc/courier/courierd:135:DEFAULTDELIVERY='./Maildir'
+/etc/courier/esmtpd:494:DEFAULTDELIVERY='| /usr/bin/maildrop'
+```
+
+## What it breaks
+
+Nothing by itself: the line is dead text. It misleads whoever reads it, and it makes one believe that mail is
+filtered.
+
+## Check by hand
+
+```console
+# grep -n '^ *DEFAULTDELIVERY' /etc/courier/esmtpd* /etc/courier/imapd* /etc/courier/pop3d*
+/etc/courier/esmtpd:494:DEFAULTDELIVERY='| /usr/bin/maildrop'
+```
+
+What courierd really uses:
+
+```console
+# tr '\\0' '\\n' < /proc/$(pgrep -x courierd | head -1)/environ | grep DEFAULTDELIVERY
+DEFAULTDELIVERY=./Maildir
+```
+
+## Fix by hand
+
+Put a `#` in front of the line. Nothing needs a restart.
+
+```console
+# sed -i 's/^DEFAULTDELIVERY=/#&/' /etc/courier/esmtpd
+```
+
+`courier.fix defaultdelivery-in-wrong-file` does the same, for a value of several lines too. It does not move the
+value to courierd: mail is delivered in the way courierd says now, and a line that nobody has ever tried is no
+improvement on that. The line that was recommended most often, `maildrop … -d "${RECIPIENT}"`, makes mail bounce
+(article `maildrop-bounces-virtual-users`). If you want another delivery, set DEFAULTDELIVERY in
+`/etc/courier/courierd` yourself, `systemctl restart courier`, and send a test message.
+
+## Undo
+
+Take the `#` away. After Salt: `salt-call courier.undo RUN`.
+
+## How to see that it worked
+
+```console
+# grep -n '^#*DEFAULTDELIVERY' /etc/courier/esmtpd
+494:#DEFAULTDELIVERY='| /usr/bin/maildrop'
+```
+
+Mail is delivered as before.
+
+## Why it happens
+
+Local delivery is done by courierdeliver, a child of courierd. It reads DEFAULTDELIVERY from its environment, and
+courierd's start script sources `courierd` and no other file. An article of 2017 about the upgrade to 0.76 names
+`/etc/courier/esmtpd`, and many have followed it.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+
+from courierlib import settings
+from courierlib.host import Host
+from courierlib.issue import Affects, Finding, Issue, Severity, Unknown
+from courierlib.plan import Action, EditFile
+
+ISSUE = Issue(
+    id="defaultdelivery-in-wrong-file",
+    component="delivery",
+    severity=Severity.MEDIUM,
+    affects=Affects(),
+    interrupts="nothing: no program reads the setting there",
+    known=(
+        "run: trixie, Courier 1.4.1: has no effect in esmtpd, has one in courierd",
+        "run: bookworm, Courier 1.0.16: the same",
+        "run: forky, Courier 2.0.6: the same",
+        "read: courier/libs/cdefaultdelivery.c, courier/module.local/deliver.c, courierctl.start, 1.4.1",
+    ),
+    references=("https://georgik.sinusgear.com/tag/courier",),
+)
+
+_FILES = ("esmtpd", "esmtpd-msa", "esmtpd-ssl", "imapd", "imapd-ssl", "pop3d", "pop3d-ssl")
+
+
+def check(host: Host) -> Iterator[Finding | Unknown]:
+    """Yield a finding for every file but courierd's that sets DEFAULTDELIVERY."""
+    if not host.installed:
+        return
+    for name in _FILES:
+        path = host.conffile(name)
+        try:
+            found = host.settings(name)
+        except Unknown as unknown:
+            yield unknown
+            continue
+        lines = [str(location.line) for location in found.all("DEFAULTDELIVERY") if location.path == path]
+        if lines:
+            yield Finding(
+                where=path,
+                detail=f"DEFAULTDELIVERY in line {', '.join(lines)} has no effect: only courierd reads it",
+                subject=path,
+            )
+
+
+def fix(host: Host, findings: list[Finding]) -> Iterator[Action]:
+    """Yield the edits that make the dead lines comments; the value in courierd stays what it is."""
+    for finding in findings:
+        yield EditFile(
+            path=str(finding.subject),
+            setting="DEFAULTDELIVERY",
+            edit=partial(settings.comment_out, name="DEFAULTDELIVERY"),
+            old=finding.detail.partition(" has")[0],
+            new="commented out",
+        )
