@@ -39,6 +39,9 @@ sed -i -e 's/^MAILUSER=.*/MAILUSER=daemon/' -e 's/^MAILGROUP=.*/MAILGROUP=daemon
 echo "DEFAULTDELIVERY='|/usr/bin/maildrop -w 90 -V 1 -d \"\"'" >> esmtpd
 sed -i "s#^DEFAULTDELIVERY=.*#DEFAULTDELIVERY='| /usr/bin/maildrop'#" courierd
 chown daemon:daemon /var/lib/courier/tmp /var/lib/courier/msgs
+# A virtual user whose Maildir is left to Courier, in a home that passwd does not know.
+userdb bob@virt.example.test unset mail
+makeuserdb
 # 2015: short DH parameters, in their own file and in a certificate's.
 openssl dhparam -out dhparams.pem 1024 2>/dev/null
 openssl dhparam 512 2>/dev/null >> pop3d.pem

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 from lab import ALICE, ALICE_PASSWORD, BOB, Machine
 
 from courierlib.settings import assign
+
+Shown = Callable[[str, str, Machine], None]
 
 CAROL = "carol@virt.example.test"
 """A virtual user for whom authdaemon knows no Maildir; the passwd home of her user ID does not exist."""
@@ -80,7 +83,7 @@ def delivered(machine: Machine, marker: str, folder: str, timeout: float = 10) -
     return found.splitlines()[0]
 
 
-def test_virtual_user_whose_home_maildrop_cannot_find(machine: Machine) -> None:
+def test_virtual_user_whose_home_maildrop_cannot_find(machine: Machine, shown: Shown) -> None:
     set_delivery(machine, MAILDROP)
     since = time.time() - 1
     assert machine.send(CAROL, "stranded").startswith("250 ")
@@ -95,9 +98,10 @@ def test_virtual_user_whose_home_maildrop_cannot_find(machine: Machine) -> None:
     machine.run("courier flush")
     assert machine.arrived("stranded").startswith("/srv/mail/carol/Maildir/new/")
     assert findings(machine, "maildrop-home-directory") == {}
+    shown("maildrop-home-directory", "repaired", machine)
 
 
-def test_recommended_maildrop_line_bounces_mail(machine: Machine) -> None:
+def test_recommended_maildrop_line_bounces_mail(machine: Machine, shown: Shown) -> None:
     set_delivery(machine, RECOMMENDED)
     since = time.time() - 1
     for number, recipient in enumerate((ALICE, CAROL)):
@@ -121,9 +125,10 @@ def test_recommended_maildrop_line_bounces_mail(machine: Machine) -> None:
         assert path.startswith(f"{home}/Maildir/new/")
         assert machine.read(path).startswith(b"Delivered-To: ")
     assert findings(machine, "maildrop-bounces-virtual-users", "maildrop-spool-delivery") == {}
+    shown("maildrop-bounces-virtual-users", "repaired", machine)
 
 
-def test_mail_that_maildrop_puts_where_nobody_looks(machine: Machine) -> None:
+def test_mail_that_maildrop_puts_where_nobody_looks(machine: Machine, shown: Shown) -> None:
     set_delivery(machine, MAILDROP)
     since = time.time() - 1
     assert machine.send(ALICE, "unseen").startswith("250 ")
@@ -143,9 +148,10 @@ def test_mail_that_maildrop_puts_where_nobody_looks(machine: Machine) -> None:
     import_command = 'cd; umask 077; reformail -s sh -c "reformail -f0 | deliverquota ./Maildir" < /var/mail/alice'
     machine.run(["su", ALICE, "-s", "/bin/sh", "-c", import_command])
     assert sorted(machine.login(ALICE, ALICE_PASSWORD)) == ["seen", "unseen"]
+    shown("maildrop-spool-delivery", "repaired", machine)
 
 
-def test_defaultdelivery_that_nobody_reads(machine: Machine) -> None:
+def test_defaultdelivery_that_nobody_reads(machine: Machine, shown: Shown) -> None:
     set_delivery(machine, "| exit 77", file="esmtpd")
     assert machine.send(ALICE, "dead-setting").startswith("250 ")
     assert machine.arrived("dead-setting").startswith(f"/home/{ALICE}/Maildir/new/")
@@ -161,6 +167,7 @@ def test_defaultdelivery_that_nobody_reads(machine: Machine) -> None:
     assert b"\n#DEFAULTDELIVERY='| exit 77'\n" in machine.read("/etc/courier/esmtpd")
     assert machine.send(ALICE, "still-there").startswith("250 ")
     assert machine.arrived("still-there")
+    shown("defaultdelivery-in-wrong-file", "repaired", machine)
 
 
 @pytest.mark.hosts_all

@@ -32,7 +32,7 @@ def tls_findings(report):
     return {(finding["id"], finding["where"]): finding for finding in report["findings"] if finding["id"] in TLS}
 
 
-def test_openssl_host_is_repaired_by_a_highstate(managed):
+def test_openssl_host_is_repaired_by_a_highstate(managed, shown):
     host = managed(OPENSSL)
     machine = host.machine
     stock = {name: machine.read(f"/etc/courier/{name}.pem") for name in ("imapd", "pop3d")}
@@ -66,9 +66,11 @@ def test_openssl_host_is_repaired_by_a_highstate(managed):
     assert tls_findings(host.audit()) == {}
     again = host.highstate()
     assert (set(again.results), again.changes) == ({True}, {})
+    for issue in ("dh-params-weak", "pem-line-ends", "pem-unreadable"):
+        shown(issue, "repaired", machine)
 
 
-def test_gnutls_host_gets_its_parameters_back_and_keeps_what_cannot_be_repaired(managed):
+def test_gnutls_host_gets_its_parameters_back_and_keeps_what_cannot_be_repaired(managed, shown):
     host = managed("trixie")
     machine = host.machine
     machine.run(f"rm {DHPARAMS}")
@@ -96,6 +98,8 @@ def test_gnutls_host_gets_its_parameters_back_and_keeps_what_cannot_be_repaired(
     assert machine.read("/etc/courier/pop3d.pem") == damaged
     assert tls_findings(host.audit()).keys() == {("pem-unreadable", "/etc/courier/pop3d.pem")}
     assert host.highstate().changes == {}
+    for issue in ("dh-params-unusable", "pem-unreadable"):
+        shown(issue, "repaired", machine)
 
 
 @dataclass(frozen=True)
@@ -170,7 +174,7 @@ class Material:
 
 @pytest.mark.hosts_all
 @pytest.mark.parametrize("base", NAMES)
-def test_every_damage_to_a_pem_file_has_the_effect_that_is_reported(machine_of, base):
+def test_every_damage_to_a_pem_file_has_the_effect_that_is_reported(machine_of, shown, base):
     """Each damage is in the file of a name of its own, so that one machine shows them all."""
     machine = machine_of(base)
     cases = Material.of(machine).cases()
@@ -206,6 +210,8 @@ def test_every_damage_to_a_pem_file_has_the_effect_that_is_reported(machine_of, 
     assert all(works(name) for name in repaired)
     assert found() == {kind: names - repaired for kind, names in expected.items()}
     assert machine.salt_call("courier.fix_pem_eol").value["changes"] == {}
+    shown("pem-unreadable", "repaired", machine)
+    shown("pem-line-ends", "repaired" if base == OPENSSL else "cannot occur", machine)
 
 
 NO_LIBRARY_READS = {
@@ -225,7 +231,7 @@ ONLY_OPENSSL_MINDS = {
 
 @pytest.mark.hosts_all
 @pytest.mark.parametrize("base", NAMES)
-def test_every_damage_to_dh_parameters_has_the_effect_that_is_reported(machine_of, base):
+def test_every_damage_to_dh_parameters_has_the_effect_that_is_reported(machine_of, shown, base):
     machine = machine_of(base)
     sound = machine.read(DHPARAMS)
     for name, damage in {**NO_LIBRARY_READS, **ONLY_OPENSSL_MINDS}.items():
@@ -242,6 +248,8 @@ def test_every_damage_to_dh_parameters_has_the_effect_that_is_reported(machine_o
         bits = 2048 if hurts or name == "1024 bits" else 3072
         assert machine.handshake(993, tls12_dhe_only=True).key_exchange == f"DH, {bits} bits", name
         assert machine.salt_call("courier.check_dh").value["findings"] == [], name
+    shown("dh-params-unusable", "repaired", machine)
+    shown("dh-params-weak", "repaired" if base == OPENSSL else "cannot occur", machine)
 
 
 @pytest.mark.hosts_all

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from installation import install
+
 from courierlib import audit
 from courierlib.catalogue import Entry
 from courierlib.host import Host
 from courierlib.issue import Affects, Finding, Issue, Severity, Unknown
-from installation import install
 
 
 def entry(issue_id, *results, severity=Severity.HIGH, fix=None):

@@ -7,6 +7,7 @@ import re
 import types
 
 import pytest
+
 from courierlib import catalogue
 from courierlib.issue import Affects, Issue, Severity, Signature
 
