@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -134,7 +135,7 @@ class Systemd:
         """
         asked = ("systemctl", "list-unit-files", "--no-legend", "--plain", "--type=service", "courier*", "sqwebmail*")
         done = self._run(asked)
-        # No such unit is exit status 1 without a message (run: systemd 252, 257 and 261).
+        # No such unit is exit status 1 without a message (run: systemd 252, 257 and 262).
         if done.returncode and (said := done.stderr.strip()):
             raise ServiceFailed(f"systemctl list-unit-files: {said}")
         units = sorted({line.split()[0] for line in done.stdout.splitlines() if line.strip()})
@@ -168,7 +169,7 @@ class Systemd:
         self._systemctl("unmask", f"{name}.service")
 
     def _forgive(self) -> None:
-        """Forget failed starts: whoever has tried five times in ten seconds gets ``start-limit-hit``, whatever was repaired since.
+        """Forget failed starts: after five in ten seconds there is only ``start-limit-hit``, whatever was repaired.
 
         All of Courier's units, because starting courier-mta starts those it requires (run: trixie, systemd 257).
         """
@@ -219,7 +220,10 @@ class InitScripts:
         present = set(self.functions["get_all"]())
         found = []
         for name in sorted(present & {*_DEBIAN_SCRIPTS, "courier-imap", "courier-authlib"}):
-            active = bool(self.functions["status"](name))
+            # Their own ``status`` says 3, not running, whatever courierd and courierfilter do: the init scripts name no
+            # PID file (run: trixie without systemd, 1.4.1).
+            daemon = {"courier": "courierd", "courierfilter": "courierfilter"}.get(name)
+            active = _has_process(daemon) if daemon else bool(self.functions["status"](name))
             roles = _PROGRAM_ROLES[_DEBIAN_SCRIPTS.get(name, name)]
             enabled = bool(self.functions["enabled"](name))
             found.append(Service(name, roles, active, "running" if active else "stopped", enabled))
@@ -254,3 +258,16 @@ class InitScripts:
             raise ServiceFailed(
                 f"service {name} {function}: failed; see the mail log and the output of the init script"
             )
+
+
+def _has_process(name: str) -> bool:
+    """Whether a process of this name runs here, containers not counted."""
+    here = os.readlink("/proc/self/ns/mnt")
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+                if file.read().rstrip("\n") == name[:15] and os.readlink(f"/proc/{pid}/ns/mnt") == here:
+                    return True
+        except OSError:
+            continue  # It ended while it was looked at.
+    return False

@@ -1,0 +1,82 @@
+"""Messages that wait, seen in the queue's files: ``mailq`` asks courierd, and says 0 when courierd is down."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from courierlib.host import Host
+
+MAX_FILES = 20_000
+"""Files looked at; a larger queue is reported as at least what was seen."""
+
+PURGED_AFTER = 48 * 3600
+"""Age in seconds at which courierd deletes what waits below ``tmp``, accepted messages too
+(read: courier/cdmsgq.C, msgq::tmpscan, 1.4.1; run: bookworm, trixie, forky)."""
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What waits.
+
+    Args:
+        messages: control files below ``tmp`` and ``msgs``; a message with many recipients has several.
+        oldest: when the oldest of them arrived, seconds since the epoch; None if nothing waits.
+        bounded: the queue is larger than MAX_FILES: ``messages`` is a minimum, ``oldest`` may be older.
+        perishable: messages that courierd deletes, undelivered, if it is started within the next hour.
+    """
+
+    messages: int
+    oldest: float | None
+    bounded: bool
+    perishable: int = 0
+
+
+def read(host: Host) -> Queue:
+    """Look at the queue.
+
+    A new message lies in ``tmp/N/`` as ``Cid`` (envelope) and ``Did`` (text) until courierd moves both to ``msgs``;
+    ``msgq`` has only further links to what is in ``msgs`` (read: courier/cdmsgq.C, courier/libs/comqueuename.c, 1.4.1).
+
+    Raises:
+        Unreadable: a directory may not be read.
+    """
+    seen = messages = perishable = 0
+    oldest: float | None = None
+    for area, directory, names in _directories(host):
+        for control in _controls(area, names):
+            if seen >= MAX_FILES:
+                return Queue(messages, oldest, True, perishable)
+            seen += 2
+            envelope, text = (host.stat(f"{directory}/{name}") for name in (control, f"D{control[1:]}"))
+            if envelope is None:
+                # courierd took it away meanwhile.
+                continue
+            messages += 1
+            # The text is written once; courierd goes on writing to the envelope.
+            arrived = min(found.mtime for found in (envelope, text) if found)
+            oldest = arrived if oldest is None else min(oldest, arrived)
+            perishable += area == "tmp" and envelope.mtime < time.time() - PURGED_AFTER + 3600
+    return Queue(messages, oldest, False, perishable)
+
+
+def _directories(host: Host) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    for area in ("tmp", "msgs"):
+        for name in host.listdir(f"{host.layout.localstatedir}/{area}"):
+            directory = f"{host.layout.localstatedir}/{area}/{name}"
+            found = host.stat(directory, follow=False)
+            # courierd looks at directories of digits below tmp, and at nothing else there.
+            if found and found.kind == "dir" and (area == "msgs" or name.isdecimal()):
+                yield area, directory, host.listdir(directory)
+
+
+def _controls(area: str, names: tuple[str, ...]) -> Iterator[str]:
+    """Envelopes that courierd would take; ``Cid.1`` marks a message whose submission never ended."""
+    present = set(names)
+    for name in names:
+        first = f"{name.partition('.')[0]}.1"
+        if name.startswith("C") and not (area == "tmp" and "." in name and first in present):
+            yield name
