@@ -401,6 +401,7 @@ def ensure_services(allow=None, test=None):
 
     allow
         ``unmask-service``: also if it was masked. ``old-queue``: also if mail older than a day would then be sent.
+        ``delete-expired-mail``: also if courierd would delete messages that have waited for more than 48 hours.
 
     test
         Only say what would change.

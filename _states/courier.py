@@ -180,7 +180,7 @@ def ensure_services(name, allow=None):
     Enable and start what delivers mail.
 
     allow
-        ``unmask-service``, ``old-queue``; the execution function says what each means.
+        ``unmask-service``, ``old-queue``, ``delete-expired-mail``; the execution function says what each means.
 
     .. code-block:: yaml
 

@@ -304,7 +304,7 @@ def _permitted(actions: Sequence[Action], allow: frozenset[str]) -> tuple[list[A
     for action in actions:
         if isinstance(action, Choose):
             withheld.append(f"{action.about}: choose {action.option}")
-        elif action.allow and action.allow not in allow:
+        elif not allow.issuperset(filter(None, action.allow.split(","))):
             withheld.append(f"{action.describe()}: only with allow={action.allow}")
         else:
             _add(permitted, action)

@@ -26,7 +26,8 @@ class Action:
     Args:
         old: the present state in words, for ``changes``.
         new: the wanted state in words, for ``changes``.
-        allow: what the operator must name (``allow=``) before this is done; empty for what is always safe.
+        allow: what the operator must name (``allow=``) before this is done, several words separated by commas; empty
+            for what is always safe.
     """
 
     old: str

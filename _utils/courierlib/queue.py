@@ -63,6 +63,11 @@ def read(host: Host) -> Queue:
     return Queue(messages, oldest, False, perishable)
 
 
+def allow_start(queue: Queue) -> str:
+    """What the operator must name before courierd is started, or restarted with what requires it; empty if nothing."""
+    return "delete-expired-mail" if queue.perishable else ""
+
+
 def _directories(host: Host) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     for area in ("tmp", "msgs"):
         for name in host.listdir(f"{host.layout.localstatedir}/{area}"):

@@ -50,7 +50,7 @@ def directories(host: Host) -> Iterator[Directory]:
     yield Directory(f"{state}/track", mail, 0o750, 7, 0, "courierd cannot remember which addresses failed", stops=False)
     yield Directory(f"{state}/filters", mail, 0o750, 7, 5, no_filter)
     yield Directory(f"{state}/allfilters", mail, 0o750, 7, 5, "mail filters cannot open their sockets", stops=False)
-    if layout.piddir != state:
+    if layout.piddir not in (state, f"{state}/tmp"):
         yield Directory(layout.piddir, ("root", layout.mailgroup), 0o775, 7, 0, no_filter)
 
 

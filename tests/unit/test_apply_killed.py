@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import killed_run
@@ -107,7 +107,8 @@ def test_killed_at_any_call(tmp_path, what):
     assert strace(whole, what).returncode == 0
     listed = calls(whole, begins=str(whole / "down" if what == "rollback" else whole))
     assert len(listed) > 30
-    with ThreadPoolExecutor(2) as pool:
+    # Not threads: while one of them starts a process, that process holds the lock of the other for a moment.
+    with ProcessPoolExecutor(2) as pool:
         kills = [pool.submit(killed_at, tmp_path, what, n, *call) for n, call in enumerate(listed, start=1)]
         for kill in kills:
             kill.result()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from spoolhost import DAEMON, action_facts, spool_host
+from spoolhost import DAEMON, action_facts, queue_message, spool_host
 
 from courierlib.host import Host
 from courierlib.issue import Unknown
@@ -88,3 +88,9 @@ def test_the_fix_edits_both_values_and_nothing_else(tmp_path: Path) -> None:
     for fact in facts:
         content = fact.edit(content)
     assert content == b"PORT=smtp\nMAILUSER='courier' # as before\nMAILGROUP=courier\nULIMIT=1\n"
+
+
+def test_mail_that_courierd_would_delete_at_a_start_holds_the_restart_back(tmp_path: Path) -> None:
+    host = host_with(tmp_path, "MAILUSER=daemon\nMAILGROUP=daemon\n")
+    queue_message(tmp_path, 1, 72 * 3600)
+    assert {fact.allow for fact in action_facts(issue.fix(host, list(issue.check(host))))} == {"delete-expired-mail"}

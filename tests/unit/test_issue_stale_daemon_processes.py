@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from spoolhost import COURIER, COURIERD, ESMTPD, IMAPD, action_facts, changed, spool_host
+from spoolhost import COURIER, COURIERD, ESMTPD, IMAPD, action_facts, changed, queue_message, spool_host
 
 from courierlib.host import Host
 from courierlib.issue import Severity
@@ -99,3 +99,10 @@ def test_a_tree_is_one_finding_with_all_its_processes(tmp_path: Path) -> None:
     (finding,) = issue.check(spool_host(tmp_path, processes=(outside, worker)))
     assert finding.where == "process 112 /usr/lib/courier/courier/courierd"
     assert finding.detail.startswith("processes 112, 118: ")
+
+
+def test_mail_that_courierd_would_delete_at_a_start_holds_the_restart_back(tmp_path: Path) -> None:
+    queue_message(tmp_path, 1, 72 * 3600)
+    services = changed("courier-mta", active=False, state="failed (failed)")
+    actions = plan(spool_host(tmp_path, services=services, processes=(COURIERD, STRAY, IMAPD)))
+    assert {action.allow for action in actions} == {"delete-expired-mail"}

@@ -67,7 +67,7 @@ The last command lists the messages that wait, one line each. The unit alone is 
    ```
 
 `courier.ensure_services` does steps 3 and 4. It needs `allow=unmask-service` for a masked unit, `allow=old-queue` if
-the oldest message is older than a day, `allow=unmask-service-with-old-queue` for both, and
+the oldest message is older than a day, `allow=unmask-service,old-queue` for both, and
 `allow=delete-expired-mail` if courierd would delete messages: do step 2 instead.
 
 Nothing is interrupted. Everything that waits is delivered at once.
@@ -112,7 +112,7 @@ from collections.abc import Iterator
 from courierlib.host import Host
 from courierlib.issue import Affects, Finding, Issue, Severity, Unknown
 from courierlib.plan import Action, StartService
-from courierlib.queue import Queue
+from courierlib.queue import Queue, allow_start
 from courierlib.services import Service
 from courierlib.startup import kept_down
 
@@ -218,11 +218,8 @@ def _is_old(queue: Queue) -> bool:
 
 
 def _allow(queue: Queue, masked: bool) -> str:
-    if queue.perishable:
-        return "delete-expired-mail"
-    if masked:
-        return "unmask-service-with-old-queue" if _is_old(queue) else "unmask-service"
-    return "old-queue" if _is_old(queue) else ""
+    risk = allow_start(queue) or ("old-queue" if _is_old(queue) else "")
+    return ",".join(filter(None, ("unmask-service" if masked else "", risk)))
 
 
 def _consequence(queue: Queue) -> str:

@@ -82,6 +82,7 @@ from courierlib import settings, spool
 from courierlib.host import Host
 from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown
 from courierlib.plan import Action, EditFile
+from courierlib.queue import allow_start
 
 ISSUE = Issue(
     id="mailuser-still-daemon",
@@ -146,6 +147,8 @@ def check(host: Host) -> Iterator[Finding | Unknown]:
 
 def fix(host: Host, findings: list[Finding]) -> Iterator[Action]:
     """Yield the edit of each assignment, in its place."""
+    # Restarting a listener starts courierd too, which it requires.
+    allow = allow_start(host.queue)
     for finding in findings:
         path, name, right = finding.subject
         yield EditFile(
@@ -154,6 +157,7 @@ def fix(host: Host, findings: list[Finding]) -> Iterator[Action]:
             edit=partial(settings.assign, name=name, value=right),
             old=finding.detail.partition(",")[0],
             new=f"{name}={right}",
+            allow=allow,
             restarts=("smtp", "msa", "smtps"),
         )
 
@@ -173,9 +177,14 @@ def _cannot_queue(host: Host, user: str, group: str) -> str:
         return ""
     directory = f"{host.layout.localstatedir}/tmp"
     found = host.stat(directory)
-    if found is None or (spool.bits(found, account.uid, (gid,)) == 7 and spool.bits(found, mail[0], mail[1:]) == 7):
+    if found is None:
         return ""
-    return f"{user} cannot write to {directory} ({spool.owner_name(host, found)})"
+    owner = spool.owner_name(host, found)
+    if spool.bits(found, account.uid, (gid,)) != 7:
+        return f"{user} cannot write to {directory} ({owner})"
+    if spool.bits(found, mail[0], mail[1:]) != 7:
+        return f"{user} can write to {directory} ({owner}), but {host.layout.mailuser}, as whom courierd runs, cannot"
+    return ""
 
 
 def _further_groups(host: Host, user: str) -> Iterator[int]:

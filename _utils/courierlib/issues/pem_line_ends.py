@@ -1,5 +1,5 @@
 r"""
-TLS is down after a certificate was edited or copied: wrong line ends in a PEM file
+A PEM file with CR or mixed line ends takes TLS down
 
 ## What you see
 

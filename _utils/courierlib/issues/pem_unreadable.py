@@ -1,5 +1,5 @@
 r"""
-TLS is down: couriertls cannot use the certificate or the private key
+A certificate or private key that couriertls cannot use takes TLS down
 
 ## What you see
 

@@ -110,6 +110,7 @@ from courierlib import spool
 from courierlib.host import Host
 from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown
 from courierlib.plan import Action, SetOwnership, StartService
+from courierlib.queue import allow_start
 from courierlib.startup import kept_down
 from courierlib.tree import FileStat
 
@@ -212,7 +213,7 @@ def check(host: Host) -> Iterator[Finding | Unknown]:
 def fix(host: Host, findings: list[Finding]) -> Iterator[Action]:
     """Yield one change of owner for each of them, and the start of what the wrong owner kept from starting."""
     # A courierd that can read tmp again deletes what is older than 48 hours there (see courierd-not-running).
-    allow = "delete-expired-mail" if host.queue.perishable else ""
+    allow = allow_start(host.queue)
     for finding in findings:
         for wrong in finding.subject:
             yield SetOwnership(

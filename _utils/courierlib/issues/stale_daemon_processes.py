@@ -99,6 +99,7 @@ from collections.abc import Collection, Iterator, Sequence
 from courierlib.host import Host, Process
 from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown
 from courierlib.plan import Action, EndProcess, StartService
+from courierlib.queue import allow_start
 from courierlib.services import Service, Systemd
 from courierlib.startup import kept_down
 
@@ -165,6 +166,8 @@ def check(host: Host) -> Iterator[Finding | Unknown]:
 def fix(host: Host, findings: list[Finding]) -> Iterator[Action]:
     """Yield the end of exactly these processes, a restart of their services, and a start of those they kept down."""
     services = _services(host)
+    # A restart of courierd, or of a listener that requires it.
+    allow = allow_start(host.queue) if "mta" in host.components else ""
     for finding in findings:
         for process in finding.subject:
             unit = _unit(process)
@@ -176,9 +179,10 @@ def fix(host: Host, findings: list[Finding]) -> Iterator[Action]:
                 restarts=next((service.roles for service in services if service.name == unit), _roles(process)),
                 old=finding.detail.partition(": ")[2].partition(";")[0],
                 new="ended",
+                allow=allow,
             )
     for service in _kept_down(host, services, [process for finding in findings for process in finding.subject]):
-        yield StartService(service=service.name, old=service.state, new="running")
+        yield StartService(service=service.name, old=service.state, new="running", allow=allow)
 
 
 def _users(host: Host) -> frozenset[int | None]:
