@@ -101,9 +101,13 @@ def machine_of(lab: Lab) -> Iterator[Callable[..., Machine]]:
 
 
 @pytest.fixture(scope="session")
-def master(lab: Lab) -> Iterator[Master]:
-    """A Salt master serving the repository, and what a test writes into ``master.states`` and ``master.pillar``."""
-    with lab.master() as running:
+def master(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Master]:
+    """A Salt master serving what is shipped, and what a test writes into ``master.states`` and ``master.pillar``."""
+    # Not the repository itself: the environments that make has put there are ten thousands of files to walk.
+    served = tmp_path_factory.mktemp("served")
+    for name in ("_modules", "_output", "_states", "_utils", "courier"):
+        (served / name).symlink_to(lab.repository / name)
+    with lab.master(file_roots=[served]) as running:
         yield running
 
 
