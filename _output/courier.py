@@ -53,6 +53,8 @@ def _host(name, returned, colours):
         return "\n".join(_report(name, returned, colours))
     if isinstance(returned, dict) and {"changes", "comment", "findings_before"} <= returned.keys():
         return "\n".join(_repair(name, returned, colours))
+    if isinstance(returned, list) and returned and all("run" in row and "state" in row for row in returned):
+        return "\n".join(_history(name, returned, colours))
     return salt.output.out_format({name: returned}, "nested", __opts__)
 
 
@@ -86,7 +88,8 @@ def _report(name, report, colours):
 
 def _repair(name, outcome, colours):
     """Lines of a repair: what changed, what was left, how to take it back."""
-    yield f"{name}: {outcome['findings_before']} found before, {outcome['findings_after']} after"
+    before, after = outcome["findings_before"], outcome["findings_after"]
+    yield f"{name}: {before} found" + ("" if before == after else f" before, {after} after")
     for subject, change in sorted(outcome["changes"].items()):
         yield f"  {colours['GREEN']}{subject}{colours['ENDC']}"
         if isinstance(change, dict) and {"old", "new"} <= change.keys():
@@ -101,6 +104,16 @@ def _repair(name, outcome, colours):
         yield from _wrapped("  ", line)
     if "run" in outcome:
         yield f"  take it back: courier.undo {outcome['run']}"
+
+
+def _history(name, runs, colours):
+    """Lines of the repairs, the newest first."""
+    yield f"{name}: {len(runs)} repair{'' if len(runs) == 1 else 's'}, the newest first"
+    for run in runs:
+        yield ""
+        yield f"  {colours['GREEN']}{run['run']}{colours['ENDC']}  {run['time']}  {run['state']}"
+        for subject, change in sorted(run["changes"].items()):
+            yield from _wrapped(f"    {subject}: ", f"{change['old']} -> {change['new']}")
 
 
 def _field(title, text):

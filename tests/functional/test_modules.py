@@ -146,6 +146,17 @@ def test_an_error_and_an_empty_return_are_shown_as_they_are(show):
     assert show({"mx1": []}).startswith("mx1")
 
 
+def test_the_history_is_a_table(show):
+    changes = {"/etc/courier/dhparams.pem": {"old": "1024 bits", "new": "ffdhe3072 (RFC 7919)"}}
+    run = {"run": "20261122T181449Z-90b7d", "time": "2026-11-22 18:14:49 UTC", "state": "done", "changes": changes}
+    assert show({"mx1": [run]}).splitlines() == [
+        "mx1: 1 repair, the newest first",
+        "",
+        "  20261122T181449Z-90b7d  2026-11-22 18:14:49 UTC  done",
+        "    /etc/courier/dhparams.pem: 1024 bits -> ffdhe3072 (RFC 7919)",
+    ]
+
+
 def test_a_host_without_courier_is_said_in_one_line(modules, show, tmp_path):
     (tmp_path / "empty").mkdir()
     shown = show({"mx1": modules["courier.audit"](root=str(tmp_path / "empty"))})
