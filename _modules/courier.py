@@ -442,7 +442,7 @@ def fix_processes(allow=None, test=None):
     Article: ``stale-daemon-processes``.
 
     allow
-        As the report names it.
+        ``delete-expired-mail``: also if courierd would then delete messages that have waited for more than 48 hours.
 
     test
         Only say what would change.

@@ -207,7 +207,7 @@ def fix_processes(name, allow=None):
     End daemons that survived an upgrade, one by one and by identity, and start their services again.
 
     allow
-        As the report names it.
+        ``delete-expired-mail``; the execution function says what it means.
 
     .. code-block:: yaml
 

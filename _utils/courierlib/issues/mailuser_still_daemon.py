@@ -49,6 +49,9 @@ values. If it is `tmp` that belongs to `daemon`, see `spool-wrong-owner`.
 `esmtpd restart` is not enough, the settings are read at start only. Ports 25, 465 and 587 are closed for about a
 second; systemd restarts courierd and courierfilter along with them.
 
+If courierd was down for two days, first save what waits from being deleted: see `courierd-not-running`. Until then
+`courier.fix mailuser-still-daemon` does this only with `allow=delete-expired-mail`.
+
 ## Undo
 
 ```console

@@ -71,6 +71,9 @@ start time and program are still the same at the moment of the signal: SIGTERM, 
 Restarting an IMAP or POP service under systemd ends its open sessions; mail programs connect again. Ending a listener
 by its number leaves them alone.
 
+If courierd was down for two days, first save what waits from being deleted: see `courierd-not-running`. Until then
+`courier.fix_processes` does this only with `allow=delete-expired-mail`.
+
 ## Undo
 
 None. A process that has ended does not come back; its service runs instead.
