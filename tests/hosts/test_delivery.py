@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from fleet import Managed
 from lab import ALICE, ALICE_PASSWORD, BOB, Machine
 
 from courierlib.settings import assign
@@ -15,14 +16,16 @@ Shown = Callable[[str, str, Machine], None]
 CAROL = "carol@virt.example.test"
 """A virtual user for whom authdaemon knows no Maildir; the passwd home of her user ID does not exist."""
 
+MAILDROP_ISSUES = ("maildrop-home-directory", "maildrop-bounces-virtual-users", "maildrop-spool-delivery")
 MAILDROP = "| /usr/bin/maildrop"
 RECOMMENDED = '|/usr/bin/maildrop -w 90 -V 1 -d "${RECIPIENT}"'
 
 
 @pytest.fixture
-def machine(machine_of, release) -> Machine:
+def host(managed, release) -> Managed:
     """A host with a system user, and two virtual users."""
-    machine = machine_of(release)
+    host = managed(release)
+    machine = host.machine
     machine.add_virtual_users()
     machine.run(
         f"""set -e
@@ -33,7 +36,7 @@ def machine(machine_of, release) -> Machine:
         setpriv --reuid vmail --regid vmail --clear-groups maildirmake.courier Maildir
         """
     )
-    return machine
+    return host
 
 
 def set_delivery(machine: Machine, line: str, file: str = "courierd") -> None:
@@ -43,24 +46,24 @@ def set_delivery(machine: Machine, line: str, file: str = "courierd") -> None:
     machine.wait_ready()
 
 
-def findings(machine: Machine, *ids: str) -> dict[str, str]:
+def findings(host: Managed, *ids: str) -> dict[str, str]:
     """What the audit finds of these problems: detail by id."""
-    report = machine.salt_call("courier.audit", ",".join(ids)).value
+    report = host.audit(issues=",".join(ids))
     assert report["unknown"] == []
     return {finding["id"]: finding["detail"] for finding in report["findings"]}
 
 
-def enforce(machine: Machine, **options: str) -> None:
-    """Repair as a highstate does: there are changes, and then there are none."""
-    machine.run("systemctl reset-failed")
+def enforce(host: Managed, strategy: str, *allow: str) -> None:
+    """Repair by highstate: there are changes, and then there are none."""
+    host.machine.run("systemctl reset-failed")
+    pillar = {"issues": list(MAILDROP_ISSUES), "options": {"strategy": strategy}, "allow": list(allow)}
     for changes in (True, False):
-        answer = machine.salt_call("state.single", "courier.ensure_maildrop", name="mail is delivered", **options)
-        (state,) = answer.value.values()
-        assert state["result"] is True, state["comment"]
-        assert bool(state["changes"]) is changes
-    machine.wait_ready()
+        applied = host.highstate(**pillar)
+        assert set(applied.results) == {True}, applied.comments
+        assert bool(applied.changes) is changes
+    host.machine.wait_ready()
     # What failed before is remembered for up to two hours, and refused meanwhile.
-    machine.run("courier clear all")
+    host.machine.run("courier clear all")
 
 
 def log(machine: Machine, since: float, words: str, timeout: float = 10) -> str:
@@ -83,25 +86,27 @@ def delivered(machine: Machine, marker: str, folder: str, timeout: float = 10) -
     return found.splitlines()[0]
 
 
-def test_virtual_user_whose_home_maildrop_cannot_find(machine: Machine, shown: Shown) -> None:
+def test_virtual_user_whose_home_maildrop_cannot_find(host: Managed, shown: Shown) -> None:
+    machine = host.machine
     set_delivery(machine, MAILDROP)
     since = time.time() - 1
     assert machine.send(CAROL, "stranded").startswith("250 ")
     assert "maildrop: Unable to change to home directory." in log(machine, since, "Unable to change")
     log(machine, since, "status: deferred")
 
-    found = findings(machine, "maildrop-home-directory", "maildrop-bounces-virtual-users")
+    found = findings(host, "maildrop-home-directory", "maildrop-bounces-virtual-users")
     assert list(found) == ["maildrop-home-directory"]
     assert CAROL in found["maildrop-home-directory"]
 
-    enforce(machine, strategy="mailfilter")
+    enforce(host, "mailfilter")
     machine.run("courier flush")
     assert machine.arrived("stranded").startswith("/srv/mail/carol/Maildir/new/")
-    assert findings(machine, "maildrop-home-directory") == {}
+    assert findings(host, "maildrop-home-directory") == {}
     shown("maildrop-home-directory", "repaired", machine)
 
 
-def test_recommended_maildrop_line_bounces_mail(machine: Machine, shown: Shown) -> None:
+def test_recommended_maildrop_line_bounces_mail(host: Managed, shown: Shown) -> None:
+    machine = host.machine
     set_delivery(machine, RECOMMENDED)
     since = time.time() - 1
     for number, recipient in enumerate((ALICE, CAROL)):
@@ -112,11 +117,11 @@ def test_recommended_maildrop_line_bounces_mail(machine: Machine, shown: Shown) 
     log(machine, since, f"addr=<{CAROL}>,status: failure")
     assert CAROL in machine.run("courier show all").stdout, "the next message would be refused with 556"
 
-    found = findings(machine, "maildrop-home-directory", "maildrop-bounces-virtual-users")
+    found = findings(host, "maildrop-home-directory", "maildrop-bounces-virtual-users")
     assert list(found) == ["maildrop-bounces-virtual-users"]
     assert "mail bounces at once" in found["maildrop-bounces-virtual-users"]
 
-    enforce(machine, strategy="authdaemon", allow="open-authdaemon-socket")
+    enforce(host, "authdaemon", "open-authdaemon-socket")
     machine.run("systemd-tmpfiles --create", check=False)
     assert machine.run("stat -c %a /run/courier/authdaemon").stdout == "751\n"
     for recipient, home in ((ALICE, f"/home/{ALICE}"), (CAROL, "/srv/mail/carol")):
@@ -124,11 +129,12 @@ def test_recommended_maildrop_line_bounces_mail(machine: Machine, shown: Shown) 
         path = machine.arrived(f"again-{recipient}")
         assert path.startswith(f"{home}/Maildir/new/")
         assert machine.read(path).startswith(b"Delivered-To: ")
-    assert findings(machine, "maildrop-bounces-virtual-users", "maildrop-spool-delivery") == {}
+    assert findings(host, "maildrop-bounces-virtual-users", "maildrop-spool-delivery") == {}
     shown("maildrop-bounces-virtual-users", "repaired", machine)
 
 
-def test_mail_that_maildrop_puts_where_nobody_looks(machine: Machine, shown: Shown) -> None:
+def test_mail_that_maildrop_puts_where_nobody_looks(host: Managed, shown: Shown) -> None:
+    machine = host.machine
     set_delivery(machine, MAILDROP)
     since = time.time() - 1
     assert machine.send(ALICE, "unseen").startswith("250 ")
@@ -136,14 +142,14 @@ def test_mail_that_maildrop_puts_where_nobody_looks(machine: Machine, shown: Sho
     assert machine.mbox("unseen") == f"/var/mail/{ALICE}"
     assert machine.login(ALICE, ALICE_PASSWORD) == []
 
-    found = findings(machine, "maildrop-spool-delivery")
+    found = findings(host, "maildrop-spool-delivery")
     assert f"bytes in /var/mail/{ALICE}" in found["maildrop-spool-delivery"]
 
-    enforce(machine, strategy="maildir")
+    enforce(host, "maildir")
     machine.send(ALICE, "seen")
     assert machine.arrived("seen").startswith(f"/home/{ALICE}/Maildir/new/")
     assert machine.login(ALICE, ALICE_PASSWORD) == ["seen"]
-    assert findings(machine, "maildrop-spool-delivery") == {}
+    assert findings(host, "maildrop-spool-delivery") == {}
 
     import_command = 'cd; umask 077; reformail -s sh -c "reformail -f0 | deliverquota ./Maildir" < /var/mail/alice'
     machine.run(["su", ALICE, "-s", "/bin/sh", "-c", import_command])
@@ -151,18 +157,19 @@ def test_mail_that_maildrop_puts_where_nobody_looks(machine: Machine, shown: Sho
     shown("maildrop-spool-delivery", "repaired", machine)
 
 
-def test_defaultdelivery_that_nobody_reads(machine: Machine, shown: Shown) -> None:
+def test_defaultdelivery_that_nobody_reads(host: Managed, shown: Shown) -> None:
+    machine = host.machine
     set_delivery(machine, "| exit 77", file="esmtpd")
     assert machine.send(ALICE, "dead-setting").startswith("250 ")
     assert machine.arrived("dead-setting").startswith(f"/home/{ALICE}/Maildir/new/")
 
-    found = findings(machine, "defaultdelivery-in-wrong-file")
+    found = findings(host, "defaultdelivery-in-wrong-file")
     assert "has no effect" in found["defaultdelivery-in-wrong-file"]
 
     before = machine.run("pgrep -x courierd").stdout
     for changes in (True, False):
-        fixed = machine.salt_call("courier.fix", "defaultdelivery-in-wrong-file").value
-        assert bool(fixed["changes"]) is changes
+        applied = host.highstate(issues=["defaultdelivery-in-wrong-file"])
+        assert (set(applied.results), bool(applied.changes)) == ({True}, changes)
     assert machine.run("pgrep -x courierd").stdout == before, "nothing needs a restart"
     assert b"\n#DEFAULTDELIVERY='| exit 77'\n" in machine.read("/etc/courier/esmtpd")
     assert machine.send(ALICE, "still-there").startswith("250 ")
@@ -171,9 +178,10 @@ def test_defaultdelivery_that_nobody_reads(machine: Machine, shown: Shown) -> No
 
 
 @pytest.mark.hosts_all
-def test_mailfilter_serves_system_and_virtual_users_with_and_without_a_filter(machine: Machine) -> None:
+def test_mailfilter_serves_system_and_virtual_users_with_and_without_a_filter(host: Managed) -> None:
+    machine = host.machine
     set_delivery(machine, MAILDROP)
-    enforce(machine, strategy="mailfilter")
+    enforce(host, "mailfilter")
     for recipient, home in ((ALICE, f"/home/{ALICE}"), (CAROL, "/srv/mail/carol")):
         machine.send(recipient, f"plain-{recipient}")
         assert machine.arrived(f"plain-{recipient}").startswith(f"{home}/Maildir/new/")
@@ -192,9 +200,10 @@ def test_mailfilter_serves_system_and_virtual_users_with_and_without_a_filter(ma
 
 
 @pytest.mark.hosts_all
-def test_mail_loop_through_a_filter_is_still_seen(machine: Machine) -> None:
+def test_mail_loop_through_a_filter_is_still_seen(host: Managed) -> None:
+    machine = host.machine
     set_delivery(machine, MAILDROP)
-    enforce(machine, strategy="mailfilter")
+    enforce(host, "mailfilter")
     machine.write("/srv/mail/carol/.mailfilter", f'to "! {CAROL}"\n', mode=0o600, owner="vmail:vmail")
     since = time.time() - 1
     machine.send(CAROL, "looping")
@@ -202,7 +211,8 @@ def test_mail_loop_through_a_filter_is_still_seen(machine: Machine) -> None:
 
 
 @pytest.mark.hosts_all
-def test_authdaemon_without_leave_to_open_the_socket_defers_instead_of_bouncing(machine: Machine) -> None:
+def test_authdaemon_without_leave_to_open_the_socket_defers_instead_of_bouncing(host: Managed) -> None:
+    machine = host.machine
     set_delivery(machine, RECOMMENDED)
     report = machine.salt_call("courier.ensure_maildrop", strategy="authdaemon").value
     assert any("allow=open-authdaemon-socket" in held for held in report["withheld"])
@@ -211,14 +221,15 @@ def test_authdaemon_without_leave_to_open_the_socket_defers_instead_of_bouncing(
     machine.send(CAROL, "waiting", sender=BOB)
     assert "maildrop: Temporary authentication failure." in log(machine, since, "Temporary authentication")
     log(machine, since, "status: deferred")
-    assert "waits" in findings(machine, "maildrop-bounces-virtual-users")["maildrop-bounces-virtual-users"]
-    enforce(machine, strategy="authdaemon", allow="open-authdaemon-socket")
+    assert "waits" in findings(host, "maildrop-bounces-virtual-users")["maildrop-bounces-virtual-users"]
+    enforce(host, "authdaemon", "open-authdaemon-socket")
     machine.run("courier flush")
     assert machine.arrived("waiting").startswith("/srv/mail/carol/Maildir/new/")
 
 
 @pytest.mark.hosts_all
-def test_undo_brings_the_line_back_and_takes_the_script_away(machine: Machine) -> None:
+def test_undo_brings_the_line_back_and_takes_the_script_away(host: Managed) -> None:
+    machine = host.machine
     set_delivery(machine, MAILDROP)
     before = machine.read("/etc/courier/courierd")
     machine.run("systemctl reset-failed")
@@ -227,4 +238,4 @@ def test_undo_brings_the_line_back_and_takes_the_script_away(machine: Machine) -
     machine.salt_call("courier.undo", run)
     assert machine.read("/etc/courier/courierd") == before
     assert not machine.exists("/etc/courier/deliver-mailfilter")
-    assert "maildrop-home-directory" in findings(machine, "maildrop-home-directory")
+    assert "maildrop-home-directory" in findings(host, "maildrop-home-directory")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection
 
 import pytest
+from fleet import Managed
 from lab import ALICE, ALICE_PASSWORD, SUITES, Machine
 
 ISSUES = ("courierd-not-running", "mailuser-still-daemon", "spool-wrong-owner", "stale-daemon-processes")
@@ -19,9 +20,9 @@ NOBODY_LISTENS = "nobody listens"
 Shown = Callable[[str, str, Machine], None]
 
 
-def findings(machine: Machine) -> dict[str, dict[str, str]]:
+def findings(host: Managed) -> dict[str, dict[str, str]]:
     """What the audit finds of these problems: detail by place, by id."""
-    report = machine.salt_call("courier.audit", ",".join(ISSUES)).value
+    report = host.audit(issues=",".join(ISSUES))
     assert report["unknown"] == []
     found: dict[str, dict[str, str]] = {}
     for finding in report["findings"]:
@@ -29,15 +30,16 @@ def findings(machine: Machine) -> dict[str, dict[str, str]]:
     return found
 
 
-def repair(machine: Machine, issue: str, **arguments: object) -> dict[str, dict[str, str]]:
-    """Repair; what was announced is done, and the second time there is nothing left to do."""
-    announced = machine.salt_call("courier.fix", issue, test=True, **arguments).value
-    done = machine.salt_call("courier.fix", issue, **arguments).value
-    assert announced["changes"] == done["changes"] != {}, done
-    assert done["findings_after"] == 0, done
-    again = machine.salt_call("courier.fix", issue, **arguments).value
-    assert (again["changes"], again["findings_before"]) == ({}, 0)
-    return done["changes"]
+def repair(host: Managed, issue: str, *allow: str) -> dict[str, dict[str, str]]:
+    """Repair by highstate; what was announced is done, and the second time there is nothing left to do."""
+    pillar = {"issues": [issue], "allow": list(allow)}
+    announced = host.highstate(test=True, **pillar)
+    done = host.highstate(**pillar)
+    assert announced.changes == done.changes != {}, done.comments
+    assert set(done.results) == {True}, done.comments
+    again = host.highstate(**pillar)
+    assert (set(again.results), again.changes) == ({True}, {})
+    return done.changes
 
 
 def offer(machine: Machine, marker: str) -> str:
@@ -94,68 +96,71 @@ def test_services_of_a_stock_host_have_their_roles_and_are_up(machine_of, base: 
     }
 
 
-def test_mail_that_waits_for_courierd_is_found_and_delivered(machine_of, release: str, shown: Shown) -> None:
-    machine = machine_of(release)
+def test_mail_that_waits_for_courierd_is_found_and_delivered(managed, release: str, shown: Shown) -> None:
+    host = managed(release)
+    machine = host.machine
     kill_courierd(machine)
     assert offer(machine, "waits-for-courierd").startswith("250 ")
     assert machine.arrived("waits-for-courierd", timeout=2) is None
     assert "0 messages." in machine.run("mailq").stdout
-    detail = findings(machine)["courierd-not-running"]["service courier"]
+    detail = findings(host)["courierd-not-running"]["service courier"]
     assert "no courierd process; courier is failed" in detail
     assert "1 message waiting" in detail
-    assert set(repair(machine, "courierd-not-running")) == {"service courier"}
+    assert set(repair(host, "courierd-not-running")) == {"service courier"}
     assert machine.arrived("waits-for-courierd")
-    assert findings(machine) == {}
+    assert findings(host) == {}
     shown("courierd-not-running", "repaired", machine)
 
 
 @pytest.mark.hosts_all
-def test_masked_courierd_comes_back_only_with_leave(machine_of, release: str) -> None:
-    machine = machine_of(release)
+def test_masked_courierd_comes_back_only_with_leave(managed, release: str) -> None:
+    host = managed(release)
+    machine = host.machine
     machine.run("systemctl mask courier; systemctl stop courier-mta courierfilter")
     kill_courierd(machine)
     assert offer(machine, "masked") == NOBODY_LISTENS
     withheld = machine.salt_call("courier.fix", "courierd-not-running").value
     assert (withheld["changes"], withheld["findings_after"]) == ({}, 1)
     assert "only with allow=unmask-service" in withheld["comment"]
-    repair(machine, "courierd-not-running", allow="unmask-service")
+    repair(host, "courierd-not-running", "unmask-service")
     assert_delivers(machine, "unmasked")
 
 
-def test_courierd_deletes_what_waited_two_days_so_it_is_started_only_with_leave(machine_of, release: str) -> None:
-    machine = machine_of(release)
+def test_courierd_deletes_what_waited_two_days_so_it_is_started_only_with_leave(managed, release: str) -> None:
+    host = managed(release)
+    machine = host.machine
     for marker in ("kept-by-a-new-date", "deleted-by-courierd"):
         kill_courierd(machine)
         assert offer(machine, marker).startswith("250 ")
         machine.run(f"find {SPOOL}/tmp/[0-9]* -type f -exec touch -d '-49 hours' {{}} +")
-        assert (
-            "courierd deletes 1 of them when it starts" in findings(machine)["courierd-not-running"]["service courier"]
-        )
+        assert "courierd deletes 1 of them when it starts" in findings(host)["courierd-not-running"]["service courier"]
         withheld = machine.salt_call("courier.ensure_services", allow="old-queue").value
         assert withheld["changes"] == {}
         assert "only with allow=delete-expired-mail" in withheld["comment"]
         if marker == "kept-by-a-new-date":
             machine.run(f"find {SPOOL}/tmp/[0-9]* -type f -exec touch {{}} +")
-            repair(machine, "courierd-not-running")
+            repair(host, "courierd-not-running")
             assert machine.arrived(marker)
-    repair(machine, "courierd-not-running", allow="delete-expired-mail")
+    repair(host, "courierd-not-running", "delete-expired-mail")
     assert machine.arrived("deleted-by-courierd", timeout=3) is None
     assert waiting(machine) == []
 
 
 @pytest.mark.hosts_all
-def test_mail_of_yesterday_is_sent_only_with_leave(machine_of, release: str) -> None:
-    machine = machine_of(release)
+def test_mail_of_yesterday_is_sent_only_with_leave(managed, release: str) -> None:
+    host = managed(release)
+    machine = host.machine
     kill_courierd(machine)
     assert offer(machine, "of-yesterday").startswith("250 ")
     machine.run(f"find {SPOOL}/tmp/[0-9]* -type f -exec touch -d '-30 hours' {{}} +")
     assert "only with allow=old-queue" in machine.salt_call("courier.ensure_services").value["comment"]
-    repair(machine, "courierd-not-running", allow="old-queue")
+    repair(host, "courierd-not-running", "old-queue")
     assert machine.arrived("of-yesterday")
 
 
-def test_listener_that_runs_as_daemon_refuses_mail_until_repaired(machine_of, release: str, shown: Shown) -> None:
-    machine = machine_of(release)
+def test_listener_that_runs_as_daemon_refuses_mail_until_repaired(managed, release: str, shown: Shown) -> None:
+    host = managed(release)
+    machine = host.machine
     assert machine.handshake(25, starttls="smtp").ok
     machine.configure("esmtpd", MAILUSER="daemon", MAILGROUP="daemon")
     restart(machine)
@@ -164,30 +169,32 @@ def test_listener_that_runs_as_daemon_refuses_mail_until_repaired(machine_of, re
     wait_for_log(machine, "submit", "Permission denied", since)
     wait_for_log(machine, "courieresmtpd", "submitclient: EOF from submit.", since)
     before = machine.read("/etc/courier/esmtpd").decode()
-    assert set(findings(machine)) == {"mailuser-still-daemon"}
-    changes = repair(machine, "mailuser-still-daemon")
+    assert set(findings(host)) == {"mailuser-still-daemon"}
+    changes = repair(host, "mailuser-still-daemon")
     assert set(changes) == {"/etc/courier/esmtpd MAILUSER", "/etc/courier/esmtpd MAILGROUP"}
     assert machine.read("/etc/courier/esmtpd").decode() == before.replace('"daemon"', '"courier"')
     assert_delivers(machine, "accepted-again")
     assert machine.handshake(25, starttls="smtp").ok
-    assert findings(machine) == {}
+    assert findings(host) == {}
     shown("mailuser-still-daemon", "repaired", machine)
 
 
 @pytest.mark.hosts_all
 @pytest.mark.parametrize(("user", "group"), [("daemon", "courier"), ("courier", "daemon"), ("", ""), ("courier", "")])
-def test_other_users_that_work_are_no_finding(machine_of, release: str, user: str, group: str) -> None:
-    machine = machine_of(release)
+def test_other_users_that_work_are_no_finding(managed, release: str, user: str, group: str) -> None:
+    host = managed(release)
+    machine = host.machine
     machine.configure("esmtpd", MAILUSER=user, MAILGROUP=group)
     restart(machine)
     assert_delivers(machine, "works-all-the-same")
-    assert findings(machine) == {}
+    assert findings(host) == {}
 
 
 def test_spool_of_daemon_is_given_back_without_taking_mail_from_its_senders(
-    machine_of, release: str, shown: Shown
+    managed, release: str, shown: Shown
 ) -> None:
-    machine = machine_of(release)
+    host = managed(release)
+    machine = host.machine
     machine.run("hostname -f > /etc/courier/defaultdomain; systemctl restart courier")
     machine.wait_ready()
     machine.write("/home/alice/.courier", "| exit 75\n", owner="alice", mode=0o600)
@@ -206,9 +213,9 @@ def test_spool_of_daemon_is_given_back_without_taking_mail_from_its_senders(
     restart(machine)
     assert offer(machine, "refused") == REFUSED
     wait_for_log(machine, "courierd", "ABNORMAL TERMINATION, exit status: 1", since)
-    places = findings(machine)["spool-wrong-owner"]
+    places = findings(host)["spool-wrong-owner"]
     assert {f"{SPOOL}/{area}{entries}" for area in ("tmp", "msgs", "msgq") for entries in ("", "/*")} == set(places)
-    assert repair(machine, "spool-wrong-owner")
+    assert repair(host, "spool-wrong-owner")
     machine.wait_ready()
     assert (
         machine.run(f"stat -c '%U:%G %a' {SPOOL}/tmp {SPOOL}/msgs").stdout
@@ -218,7 +225,7 @@ def test_spool_of_daemon_is_given_back_without_taking_mail_from_its_senders(
     assert machine.arrived("from-outside")
     assert "alice" in (machine.arrived("from-alice") or "")
     assert_delivers(machine, "accepted-again")
-    assert findings(machine) == {}
+    assert findings(host) == {}
     shown("spool-wrong-owner", "repaired", machine)
 
 
@@ -235,23 +242,24 @@ def test_spool_of_daemon_is_given_back_without_taking_mail_from_its_senders(
     ],
 )
 def test_each_directory_of_daemon_is_found_and_given_back(
-    machine_of, release: str, path: str, answers: Collection[str], tag: str, words: str
+    managed, release: str, path: str, answers: Collection[str], tag: str, words: str
 ) -> None:
-    machine = machine_of(release)
+    host = managed(release)
+    machine = host.machine
     stock = machine.run(f"stat -c '%U:%G %a' {path}").stdout
     since = time.time()
     machine.run(f"chown daemon:daemon {path}; systemctl kill --signal=KILL courierfilter")
     restart(machine)
     assert offer(machine, "while-broken").startswith(tuple(answers))
     wait_for_log(machine, tag, words, since)
-    assert set(findings(machine)["spool-wrong-owner"]) == {path}
-    repair(machine, "spool-wrong-owner")
+    assert set(findings(host)["spool-wrong-owner"]) == {path}
+    repair(host, "spool-wrong-owner")
     assert machine.run(f"stat -c '%U:%G %a' {path}").stdout == stock
     machine.wait_ready()
     assert_delivers(machine, "accepted-again")
     if answers == ("250 ",):
         assert machine.arrived("while-broken")
-    assert findings(machine) == {}
+    assert findings(host) == {}
 
 
 def test_repair_of_the_spool_can_be_taken_back(machine_of) -> None:
@@ -262,8 +270,9 @@ def test_repair_of_the_spool_can_be_taken_back(machine_of) -> None:
     assert machine.run(f"stat -c %U:%G {SPOOL}/track").stdout == "daemon:daemon\n"
 
 
-def test_old_listener_that_holds_the_port_is_ended_and_esmtpd_started(machine_of, release: str, shown: Shown) -> None:
-    machine = machine_of(release)
+def test_old_listener_that_holds_the_port_is_ended_and_esmtpd_started(managed, release: str, shown: Shown) -> None:
+    host = managed(release)
+    machine = host.machine
     session = imaplib.IMAP4_SSL(machine.address, 993, ssl_context=_trusting(), timeout=30)
     session.login(ALICE, ALICE_PASSWORD)
     listener = "/usr/sbin/couriertcpd -stderrlogger=/usr/sbin/courierlogger -user=daemon -group=daemon -maxprocs=40"
@@ -273,42 +282,44 @@ def test_old_listener_that_holds_the_port_is_ended_and_esmtpd_started(machine_of
     assert machine.run("systemctl is-active courier-mta", check=False).stdout == "failed\n"
     assert offer(machine, "refused") == REFUSED
     (pid,) = machine.run("pgrep -u daemon couriertcpd").stdout.split()
-    detail = findings(machine)["stale-daemon-processes"][f"process {pid} /usr/sbin/couriertcpd"]
+    detail = findings(host)["stale-daemon-processes"][f"process {pid} /usr/sbin/couriertcpd"]
     assert "run as daemon, not as courier" in detail
-    changes = repair(machine, "stale-daemon-processes")
+    changes = repair(host, "stale-daemon-processes")
     assert {"service courier-mta", f"process {pid} /usr/sbin/couriertcpd"} <= set(changes)
     assert machine.run("pgrep -u daemon courier", check=False).stdout == ""
     assert_delivers(machine, "accepted-again")
     assert session.noop()[0] == "OK", "a session of another service stays open"
-    assert findings(machine) == {}
+    assert findings(host) == {}
     shown("stale-daemon-processes", "repaired", machine)
 
 
 @pytest.mark.hosts_all
-def test_replaced_programs_are_found_and_their_services_restarted(machine_of, release: str) -> None:
-    machine = machine_of(release)
+def test_replaced_programs_are_found_and_their_services_restarted(managed, release: str) -> None:
+    host = managed(release)
+    machine = host.machine
     daemons = "/usr/lib/courier/courier/courierd /usr/sbin/couriertcpd"
     machine.run(f"for daemon in {daemons}; do cp -p $daemon /root/new; mv /root/new $daemon; done")
-    places = findings(machine)["stale-daemon-processes"]
+    places = findings(host)["stale-daemon-processes"]
     assert {"service courier", "service courier-mta", "service courier-imap"} <= set(places)
-    repair(machine, "stale-daemon-processes")
+    repair(host, "stale-daemon-processes")
     assert "(deleted)" not in machine.run("ls -l /proc/[0-9]*/exe", check=False).stdout
     assert_delivers(machine, "after-the-restart")
-    assert findings(machine) == {}
+    assert findings(host) == {}
 
 
 @pytest.mark.hosts_all
-def test_listener_started_by_hand_and_adopted_by_its_unit_goes_back_into_it(machine_of, release: str) -> None:
-    machine = machine_of(release)
+def test_listener_started_by_hand_and_adopted_by_its_unit_goes_back_into_it(managed, release: str) -> None:
+    host = managed(release)
+    machine = host.machine
     machine.run("systemctl stop courier-mta; systemd-run -q --scope /usr/sbin/esmtpd start")
     machine.wait_ready()
     restart(machine, "courierfilter courier")
     machine.run("systemctl start courier-mta", check=False)
-    assert "outside all services" in "".join(findings(machine)["stale-daemon-processes"].values())
-    repair(machine, "stale-daemon-processes")
+    assert "outside all services" in "".join(findings(host)["stale-daemon-processes"].values())
+    repair(host, "stale-daemon-processes")
     machine.wait_ready()
     assert_delivers(machine, "from-the-unit")
-    assert findings(machine) == {}
+    assert findings(host) == {}
 
 
 @pytest.mark.hosts_all
