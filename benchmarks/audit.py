@@ -49,7 +49,8 @@ def salt_call(*arguments: str) -> tuple[float, int]:
             if number:  # the first run warms the caches
                 seconds.append(time.perf_counter() - started)
                 memory.append(usage.ru_maxrss)
-            assert os.waitstatus_to_exitcode(status) == 0, command
+            # Without --retcode-passthrough a grave finding is exit status 1, which is what the sample host has.
+            assert os.waitstatus_to_exitcode(status) in (0, 1), command
     return statistics.median(seconds), statistics.median(memory)
 
 
