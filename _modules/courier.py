@@ -530,6 +530,8 @@ def _outcome(function, *args, **kwargs):
         raise salt.exceptions.SaltInvocationError(str(failed)) from None
     except (engine.ApplyFailed, vocabulary.Unknown) as failed:
         raise salt.exceptions.CommandExecutionError(str(failed)) from None
+    if outcome.failed:
+        __context__["retcode"] = 1
     result = {
         "changes": outcome.changes,
         "comment": outcome.comment,

@@ -97,9 +97,9 @@ def _repair(name, outcome, colours):
             yield from _field("new", str(change["new"]))
         else:
             yield from _field("", str(change))
-    for title in ("withheld", "unknown"):
-        for item in outcome.get(title, ()):
-            yield from _field(title, str(item))
+    for unknown in outcome.get("unknown", ()):
+        yield from _wrapped(f"  not looked at: {unknown['id']}: ", unknown["reason"])
+    # What was withheld or refused, and what failed, is in the comment.
     for line in outcome["comment"].splitlines():
         yield from _wrapped("  ", line)
     if "run" in outcome:

@@ -146,6 +146,27 @@ def test_an_error_and_an_empty_return_are_shown_as_they_are(show):
     assert show({"mx1": []}).startswith("mx1")
 
 
+def test_a_repair_says_what_changed_what_was_not_looked_at_and_how_to_take_it_back(show):
+    outcome = {
+        "changes": {"service courier": {"old": "failed (failed)", "new": "enabled and running"}},
+        "comment": "1 change made, run R. Withheld: x: only with allow=old-queue.",
+        "findings_before": 2,
+        "findings_after": 1,
+        "withheld": ["x: only with allow=old-queue"],
+        "unknown": [{"id": "maildrop-home-directory", "reason": "is authdaemon running?"}],
+        "run": "R",
+    }
+    assert show({"mx1": outcome}).splitlines() == [
+        "mx1: 2 found before, 1 after",
+        "  service courier",
+        "    old      failed (failed)",
+        "    new      enabled and running",
+        "  not looked at: maildrop-home-directory: is authdaemon running?",
+        "  1 change made, run R. Withheld: x: only with allow=old-queue.",
+        "  take it back: courier.undo R",
+    ]
+
+
 def test_the_history_is_a_table(show):
     changes = {"/etc/courier/dhparams.pem": {"old": "1024 bits", "new": "ffdhe3072 (RFC 7919)"}}
     run = {"run": "20261122T181449Z-90b7d", "time": "2026-11-22 18:14:49 UTC", "state": "done", "changes": changes}
