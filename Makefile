@@ -12,7 +12,7 @@ help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/' | expand -t 14
 
 audit: $(VENV)/ready .cache/salt/minion ## audit this machine if Courier is installed, else the sample host in examples/
-	@if [ -e /etc/courier ] || [ -e /usr/lib/courier ] || [ -e /usr/lib/courier-imap ]; then \
+	@if $(SALT_CALL) --out=json courier.info | grep -q '"installed": true'; then \
 	  echo "Auditing this machine."; $(SALT_CALL) courier.audit; \
 	else \
 	  echo "Courier is not installed here: auditing the sample host examples/broken-host, a recorded Debian 13 with the problems of 2014-2017."; \
@@ -26,10 +26,11 @@ test: $(VENV)/ready ## unit and functional tests
 test-3006: $(VENV_3006)/ready ## the same on Salt 3006 LTS
 	$(VENV_3006)/bin/python -m pytest -q -m "not privileged"
 
-hosts: $(VENV)/ready ## tests that need root, and booted Debian machines: each problem once where it occurs
+hosts: $(VENV)/ready $(VENV_3006)/ready ## tests that need root, and booted Debian machines: each problem once where it occurs
 	$(BIN)/python tests/hosts/lab.py prepare
 	$(BIN)/python -m pytest -q -m privileged tests/unit tests/functional
 	$(BIN)/python -m pytest -q -m "not hosts_all" tests/hosts
+	COURIER_LAB_VENV=$(CURDIR)/$(VENV_3006) $(BIN)/python -m pytest -q tests/hosts/test_fleet.py -k "one_highstate or taken_back"
 
 hosts-all: $(VENV)/ready ## every problem on every host; writes tests/hosts/results
 	$(BIN)/python tests/hosts/lab.py prepare

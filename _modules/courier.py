@@ -88,7 +88,7 @@ def audit(issues=None, skip=None, root=None, severity=None):
     Look for every known problem. Nothing is changed.
 
     issues
-        Ids, a list or separated by commas; all by default.
+        Ids, a list or separated by commas, or ``all``, which is the default.
 
     skip
         Ids to leave out.
@@ -115,8 +115,9 @@ def audit(issues=None, skip=None, root=None, severity=None):
         salt-call courier.audit root=/srv/backup/mx1
     """
     threshold = _severity(severity)
-    left_out = {entry.id for entry in _entries(skip)} if skip else set()
-    entries = [entry for entry in _entries(issues) if entry.id not in left_out]
+    left_out = {entry.id for entry in _entries(skip, "skip")} if skip else set()
+    wanted = _entries("all" if issues is None else issues)
+    entries = [entry for entry in wanted if entry.id not in left_out]
     try:
         result = auditor.report(_host(root), entries, _kb_url(), threshold)
     except vocabulary.Unknown as failed:
@@ -132,7 +133,7 @@ def check(issues, root=None):
     Look for one problem, or several. Nothing is changed.
 
     issues
-        Ids, a list or separated by commas.
+        Ids, a list or separated by commas, or ``all``.
 
     root
         As in ``courier.audit``.
@@ -146,7 +147,7 @@ def check(issues, root=None):
         salt '*' courier.check dh-params-weak
         salt '*' courier.check dh-params-weak,pem-unreadable
     """
-    return audit(issues=issues, root=root)
+    return audit(issues=_words("issues", issues), root=root)
 
 
 def fix(issues, test=None, allow=None, **options):
@@ -154,7 +155,7 @@ def fix(issues, test=None, allow=None, **options):
     Repair one problem, or several, in one go: each service is restarted once.
 
     issues
-        Ids, a list or separated by commas; ``all`` for everything that needs neither ``allow`` nor a choice.
+        Ids, a list or separated by commas, or ``all``: what needs neither ``allow`` nor a choice is then repaired.
 
     test
         Only say what would change. Default: the minion's ``test`` option.
@@ -167,10 +168,12 @@ def fix(issues, test=None, allow=None, **options):
         Choices that a repair offers, for instance ``strategy=maildir`` or ``group=ffdhe4096``; the articles list them.
 
     Returns a dictionary: ``changes``, ``comment``, ``findings_before``, ``findings_after``; where there are any, also
-    ``withheld``
-    (what was not done, and what would allow it), ``unknown``, and ``run`` (for ``courier.undo``).
+    ``withheld`` (what was not done, and what would allow it), ``refused`` (what would not have been safe, and why),
+    ``unknown``, ``failed`` (what went wrong; the return code is then 1) and ``run`` (for ``courier.undo``). What
+    failed is rolled back; a service that was down before and cannot be started is given up alone.
 
-    Raises CommandExecutionError if a repair failed (it is then rolled back), SaltInvocationError for wrong arguments.
+    Raises CommandExecutionError if nothing could be begun, for instance because another repair is at work, and
+    SaltInvocationError for wrong arguments.
 
     CLI Example:
 
@@ -180,7 +183,7 @@ def fix(issues, test=None, allow=None, **options):
         salt '*' courier.fix maildrop-home-directory strategy=maildir
         salt '*' courier.fix all
     """
-    return _fix(None if issues == "all" else issues, test, allow, options)
+    return _fix(issues, test, allow, options)
 
 
 def list_issues():
@@ -222,13 +225,18 @@ def explain(issue):
 
         salt-call courier.explain dh-params-weak
     """
-    (entry,) = _entries([issue])
+    if not isinstance(issue, str) or issue not in catalogue.load():
+        raise salt.exceptions.SaltInvocationError(f"issue: no issue {issue!r}; courier.list_issues shows them")
+    entry = catalogue.load()[issue]
     return articles.markdown(entry, _kb_url())
 
 
-def info():
+def info(root=None):
     """
     What is known of this host's Courier: version, TLS library and how it is known, components, paths, services.
+
+    root
+        As in ``courier.audit``.
 
     CLI Example:
 
@@ -236,7 +244,7 @@ def info():
 
         salt '*' courier.info
     """
-    return auditor.describe(_host()) | {"kb_url": _kb_url()}
+    return auditor.describe(_host(root)) | {"kb_url": _kb_url()}
 
 
 def check_dh(root=None):
@@ -418,11 +426,14 @@ def ensure_services(allow=None, test=None):
     return _fix(_SERVICES, test, allow, {})
 
 
-def check_processes():
+def check_processes(root=None):
     """
     Look for daemons that survived an upgrade or a change of the mail user.
 
     Article: ``stale-daemon-processes``.
+
+    root
+        As in ``courier.audit``; processes are then unknown.
 
     Returns what ``courier.audit`` returns.
 
@@ -432,7 +443,7 @@ def check_processes():
 
         salt '*' courier.check_processes
     """
-    return audit(issues=_PROCESSES)
+    return audit(issues=_PROCESSES, root=root)
 
 
 def fix_processes(allow=None, test=None):
@@ -505,19 +516,26 @@ def _fix(issues, test, allow, options):
         raise salt.exceptions.SaltInvocationError(
             "root: a tree is only audited, never repaired; run the repair on the host itself"
         )
-    entries = [entry for entry in _entries(issues) if entry.fix or issues is not None]
-    known = frozenset().union(*(entry.options for entry in entries))
-    if surplus := sorted(set(options) - known):
-        raise salt.exceptions.SaltInvocationError(
-            f"{surplus[0]}: not an option of this repair (options: {', '.join(sorted(known)) or 'none'})"
-        )
+    entries = _entries(issues)
+    known = {name: values for entry in entries for name, values in entry.issue.choices.items()}
+    for name, value in options.items():
+        if name not in known:
+            raise salt.exceptions.SaltInvocationError(
+                f"{name}: not an option of this repair (options: {', '.join(sorted(known)) or 'none'})"
+            )
+        if value not in known[name]:
+            raise salt.exceptions.SaltInvocationError(f"{name}: {value!r} is none of {', '.join(known[name])}")
+    allowed = frozenset(_words("allow", allow))
+    nameable = {word for entry in catalogue.load().values() for word in entry.issue.allows}
+    if mistaken := sorted(allowed - nameable):
+        raise salt.exceptions.SaltInvocationError(f"allow: {mistaken[0]!r} is none of {', '.join(sorted(nameable))}")
     return _outcome(
         engine.carry_out,
         _host,
         entries,
         workspace=_workspace(),
         test=_test(test),
-        allow=frozenset(_words("allow", allow)),
+        allow=allowed,
         options=options,
     )
 
@@ -543,17 +561,17 @@ def _outcome(function, *args, **kwargs):
     return result | {key: value for key, value in extra.items() if value}
 
 
-def _entries(issues):
-    """The entries with the given ids; all of them for None."""
+def _entries(issues, argument="issues"):
+    """The entries with the given ids; ``all`` means every one."""
     known = catalogue.load()
-    if issues is None:
-        return list(known.values())
-    wanted = _words("issues", issues)
+    wanted = _words(argument, issues)
     if not wanted:
-        raise salt.exceptions.SaltInvocationError("issues: names no issue; courier.list_issues shows them")
+        raise salt.exceptions.SaltInvocationError(f"{argument}: names no issue; courier.list_issues shows them")
+    if wanted == ["all"]:
+        return list(known.values())
     for issue in wanted:
         if issue not in known:
-            raise salt.exceptions.SaltInvocationError(f"issues: no issue {issue!r}; courier.list_issues shows them")
+            raise salt.exceptions.SaltInvocationError(f"{argument}: no issue {issue!r}; courier.list_issues shows them")
     return [known[issue] for issue in dict.fromkeys(wanted)]
 
 
@@ -571,15 +589,20 @@ def _words(argument, value):
 
 
 def _severity(word):
-    try:
-        return vocabulary.Severity[str(word or "low").upper()]
-    except KeyError:
-        known = ", ".join(severity.word for severity in vocabulary.Severity)
-        raise salt.exceptions.SaltInvocationError(f"severity: {word!r} is none of {known}") from None
+    known = {severity.word: severity for severity in vocabulary.Severity}
+    if word is None:
+        return vocabulary.Severity.LOW
+    if not isinstance(word, str) or word.lower() not in known:
+        raise salt.exceptions.SaltInvocationError(f"severity: {word!r} is none of {', '.join(known)}")
+    return known[word.lower()]
 
 
 def _test(test):
-    return bool(__opts__.get("test") if test is None else test)
+    if test is None:
+        test = __opts__.get("test", False)
+    if not isinstance(test, bool):
+        raise salt.exceptions.SaltInvocationError(f"test: expected True or False, not {test!r}")
+    return test
 
 
 def _kb_url():
@@ -593,7 +616,7 @@ def _workspace():
 
 def _host(root=None):
     try:
-        if root is None:
+        if root in (None, "/"):
             return hosts.Host("/", hosts.System(_run, _service_manager()))
         if not isinstance(root, str) or not root.startswith("/"):
             raise salt.exceptions.SaltInvocationError(f"root: expected an absolute path, not {root!r}")
@@ -610,7 +633,8 @@ def _run(command):
             list(command), python_shell=False, timeout=_COMMAND_SECONDS, ignore_retcode=True, output_loglevel="debug"
         )
     except salt.exceptions.CommandExecutionError as failed:
-        return managers.Completed(127, "", str(failed))
+        # Salt's message can go on with the whole context of the call.
+        return managers.Completed(127, "", f"{command[0]}: {str(failed).splitlines()[0][:200]}")
     return managers.Completed(done["retcode"], done["stdout"], done["stderr"])
 
 

@@ -102,7 +102,7 @@ def _repair(name, outcome, colours):
     # What was withheld or refused, and what failed, is in the comment.
     for line in outcome["comment"].splitlines():
         yield from _wrapped("  ", line)
-    if "run" in outcome:
+    if "run" in outcome and outcome["changes"]:
         yield f"  take it back: courier.undo {outcome['run']}"
 
 
@@ -112,6 +112,8 @@ def _history(name, runs, colours):
     for run in runs:
         yield ""
         yield f"  {colours['GREEN']}{run['run']}{colours['ENDC']}  {run['time']}  {run['state']}"
+        if run.get("failed"):
+            yield from _wrapped("    failed: ", run["failed"])
         for subject, change in sorted(run["changes"].items()):
             yield from _wrapped(f"    {subject}: ", f"{change['old']} -> {change['new']}")
 

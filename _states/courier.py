@@ -25,7 +25,7 @@ def __virtual__():
     return (False, "courier: the execution module courier is not available")
 
 
-def fixed(name, issues=None, allow=None, **options):
+def fixed(name, issues=None, allow=None, options=None, **choices):
     """
     Repair one problem, several, or all, in one go: each service is restarted once.
 
@@ -40,7 +40,8 @@ def fixed(name, issues=None, allow=None, **options):
         What may be done although it could lose mail or weaken a protection, as the report names it; a word or a list.
 
     options
-        Choices that a repair offers, for instance ``strategy: maildir`` or ``group: ffdhe4096``.
+        Choices that a repair offers, for instance ``strategy: maildir`` or ``group: ffdhe4096``: as a dictionary, or
+        each as an argument of its own.
 
     .. code-block:: yaml
 
@@ -51,8 +52,12 @@ def fixed(name, issues=None, allow=None, **options):
               - maildrop-home-directory
             - strategy: maildir
     """
-    wanted = issues or name
-    return _enforced(name, "courier.fix", _everything(wanted), issues=wanted, allow=allow, **_own(options))
+    wanted = name if issues is None else issues
+    if not isinstance(options or {}, dict):
+        return _result(name, False, f"options: expected a dictionary, not {options!r}")
+    chosen = {key: value for key, value in {**(options or {}), **choices}.items() if not str(key).startswith("__")}
+    arguments = {**chosen, "issues": wanted, "allow": allow}
+    return _enforced(name, "courier.fix", arguments, lenient=wanted in ("all", ["all"]))
 
 
 def audited(name, severity="high", issues=None, skip=None):
@@ -105,7 +110,7 @@ def fix_dh(name, group="ffdhe3072"):
           courier.fix_dh:
             - group: ffdhe3072
     """
-    return _enforced(name, "courier.fix_dh", group=group)
+    return _enforced(name, "courier.fix_dh", {"group": group})
 
 
 def check_pem_eol(name):
@@ -129,7 +134,7 @@ def fix_pem_eol(name):
         PEM files:
           courier.fix_pem_eol: []
     """
-    return _enforced(name, "courier.fix_pem_eol")
+    return _enforced(name, "courier.fix_pem_eol", {})
 
 
 def check_maildrop(name):
@@ -160,7 +165,7 @@ def ensure_maildrop(name, strategy=None, allow=None):
           courier.ensure_maildrop:
             - strategy: maildir
     """
-    return _enforced(name, "courier.ensure_maildrop", strategy=strategy, allow=allow)
+    return _enforced(name, "courier.ensure_maildrop", {"strategy": strategy, "allow": allow})
 
 
 def check_services(name):
@@ -187,7 +192,7 @@ def ensure_services(name, allow=None):
         services:
           courier.ensure_services: []
     """
-    return _enforced(name, "courier.ensure_services", allow=allow)
+    return _enforced(name, "courier.ensure_services", {"allow": allow})
 
 
 def check_processes(name):
@@ -214,11 +219,12 @@ def fix_processes(name, allow=None):
         processes:
           courier.fix_processes: []
     """
-    return _enforced(name, "courier.fix_processes", allow=allow)
+    return _enforced(name, "courier.fix_processes", {"allow": allow})
 
 
 def _checked(name, function, severity="low", **arguments):
     """The result of a state that only looks."""
+    severity = str(severity).lower()
     if severity not in _SEVERITIES:
         return _result(name, False, f"severity: {severity!r} is none of {', '.join(_SEVERITIES)}")
     try:
@@ -235,13 +241,13 @@ def _checked(name, function, severity="low", **arguments):
     return _result(name, not findings, "\n".join(lines) or "no known problem found")
 
 
-def _enforced(name, function, lenient=False, **arguments):
+def _enforced(name, function, arguments, lenient=False):
     """The result of a state that repairs.
 
     lenient: what was withheld or could not be repaired is only reported.
     """
     try:
-        outcome = __salt__[function](test=__opts__["test"], **arguments)
+        outcome = __salt__[function](**{**arguments, "test": __opts__["test"]})
     except (salt.exceptions.CommandExecutionError, salt.exceptions.SaltInvocationError) as failed:
         return _result(name, False, str(failed))
     changes = outcome["changes"]
@@ -254,15 +260,6 @@ def _enforced(name, function, lenient=False, **arguments):
     if left and not lenient:
         return _result(name, False, outcome["comment"], changes)
     return _result(name, None if __opts__["test"] and changes else True, outcome["comment"], changes)
-
-
-def _everything(issues):
-    return issues in ("all", ["all"])
-
-
-def _own(options):
-    """Options of the repair, without what the state compiler adds."""
-    return {key: value for key, value in options.items() if not key.startswith("__")}
 
 
 def _result(name, result, comment, changes=None):

@@ -1,20 +1,21 @@
 {#- What pillar `courier:` names; without pillar, every repair that needs neither `allow` nor a choice. -#}
-{%- from "courier/map.jinja" import courier with context %}
+{%- from "courier/map.jinja" import courier, problem with context %}
 
 courier is free of known problems:
+{%- if problem.text %}
+  test.fail_without_changes:
+    - comment: {{ problem.text | tojson }}
+{%- else %}
   courier.fixed:
     - issues: {{ courier.issues | tojson }}
-    {%- if courier.allow %}
     - allow: {{ courier.allow | tojson }}
-    {%- endif %}
-    {%- for option, value in courier.options | dictsort %}
-    - {{ option }}: {{ value | tojson }}
-    {%- endfor %}
-{%- if courier.audit_severity %}
+    - options: {{ courier.options | tojson }}
+{%-   if courier.audit_severity %}
 
 courier audit:
   courier.audited:
-    - severity: {{ courier.audit_severity }}
+    - severity: {{ courier.audit_severity | tojson }}
     - require:
       - courier: courier is free of known problems
+{%-   endif %}
 {%- endif %}

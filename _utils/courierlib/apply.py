@@ -285,7 +285,7 @@ def _plans(
         fixable = [finding for finding in look.findings[entry.issue.id] if finding.fixable]
         if entry.fix is None or not fixable:
             continue
-        taken = {name: value for name, value in options.items() if name in entry.options}
+        taken = {name: value for name, value in options.items() if name in entry.issue.choices}
         try:
             actions += entry.fix(host, fixable, **taken)
         except (Unknown, Refused) as unknown:
@@ -303,9 +303,9 @@ def _permitted(actions: Sequence[Action], allow: frozenset[str]) -> tuple[list[A
     withheld = []
     for action in actions:
         if isinstance(action, Choose):
-            withheld.append(f"{action.about}: choose {action.option}")
+            withheld.append(f"{audit.printable(action.about)}: choose {action.option}")
         elif not allow.issuperset(filter(None, action.allow.split(","))):
-            withheld.append(f"{action.describe()}: only with allow={action.allow}")
+            withheld.append(f"{audit.printable(action.describe())}: only with allow={action.allow}")
         else:
             _add(permitted, action)
     return list(permitted.values()), tuple(dict.fromkeys(withheld))
@@ -406,7 +406,7 @@ def _fold(changes: Iterable[Sequence[str]]) -> dict[str, dict[str, str]]:
     """``changes`` as Salt shows them; of several changes to one thing the first old and the last new state."""
     folded: dict[str, dict[str, str]] = {}
     for subject, old, new in changes:
-        folded.setdefault(subject, {"old": old})["new"] = new
+        folded.setdefault(audit.printable(subject), {"old": audit.printable(old)})["new"] = audit.printable(new)
     return folded
 
 

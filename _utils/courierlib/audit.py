@@ -27,17 +27,18 @@ class Verdict:
 def judge(host: Host, entries: Iterable[Entry]) -> Iterator[Verdict]:
     """Run each check once."""
     for entry in entries:
-        findings: list[Finding] = []
+        # A damaged file can have the same damage a thousand times: it is one finding.
+        findings: dict[tuple[str, str], Finding] = {}
         unknown: list[str] = []
         try:
             for result in entry.check(host) if host.installed else ():
                 if isinstance(result, Unknown):
                     unknown.append(result.reason)
                 else:
-                    findings.append(result)
+                    findings.setdefault((result.where, result.detail), result)
         except Unknown as failed:
             unknown.append(failed.reason)
-        yield Verdict(entry, tuple(findings), tuple(dict.fromkeys(unknown)))
+        yield Verdict(entry, tuple(findings.values()), tuple(dict.fromkeys(unknown)))
 
 
 def report(host: Host, entries: Iterable[Entry], kb_url: str, threshold: Severity = Severity.LOW) -> dict:
@@ -59,7 +60,7 @@ def report(host: Host, entries: Iterable[Entry], kb_url: str, threshold: Severit
         findings += [
             (finding.severity or verdict.entry.issue.severity, verdict.entry, finding) for finding in verdict.findings
         ]
-        unknown += [{"id": verdict.entry.id, "reason": reason} for reason in verdict.unknown]
+        unknown += [{"id": verdict.entry.id, "reason": printable(reason)} for reason in verdict.unknown]
         if not verdict.findings and not verdict.unknown:
             clear.append(verdict.entry.id)
     findings.sort(key=lambda found: (-found[0], found[1].id, found[2].where))
@@ -69,6 +70,16 @@ def report(host: Host, entries: Iterable[Entry], kb_url: str, threshold: Severit
         "unknown": unknown,
         "clear": clear,
     }
+
+
+def printable(text: str) -> str:
+    """Text from a file, with what would act on a terminal, or not be seen at all, as an escape sequence."""
+    return "".join(
+        character
+        if character.isprintable() or character == "\n"
+        else character.encode("unicode_escape", "surrogatepass").decode()
+        for character in text
+    )
 
 
 def article_url(kb_url: str, issue_id: str) -> str:
@@ -93,8 +104,8 @@ def _row(severity: Severity, entry: Entry, finding: Finding, kb_url: str) -> dic
         "id": entry.id,
         "severity": severity.word,
         "title": entry.title,
-        "where": finding.where,
-        "detail": finding.detail,
+        "where": printable(finding.where),
+        "detail": printable(finding.detail),
         "fix": entry.fixed_by if finding.fixable else None,
         "article": article_url(kb_url, entry.id),
     }

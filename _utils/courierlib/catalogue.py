@@ -62,15 +62,6 @@ class Entry:
         """The function that repairs it; None if nothing does."""
         return (self.issue.fixed_by or f"courier.fix {self.id}") if self.fix else None
 
-    @property
-    def options(self) -> frozenset[str]:
-        """Names of the options that the fix takes."""
-        return (
-            frozenset(p.name for p in inspect.signature(self.fix).parameters.values() if p.kind is p.KEYWORD_ONLY)
-            if self.fix
-            else frozenset()
-        )
-
 
 @cache
 def load() -> Mapping[str, Entry]:
@@ -115,9 +106,18 @@ def _entry(module: ModuleType) -> Entry:
             f"{source}: its docstring needs a title and the headings {', '.join(HEADINGS)}, in this order; "
             f"found: {', '.join(headings) or 'none'}"
         )
+    fix = getattr(module, "fix", None)
+    if _keywords(fix) != set(issue.choices):
+        raise Inconsistent(f"{source}: choices {', '.join(issue.choices) or 'none'} are not the options of its fix")
     for signature in issue.signatures:
         _refuse_bad(signature.pattern, signature.sample, source)
-    return Entry(issue, title, article.strip() + "\n", check, getattr(module, "fix", None), source)
+    return Entry(issue, title, article.strip() + "\n", check, fix, source)
+
+
+def _keywords(fix: Callable | None) -> set[str]:
+    """Names of the options that a fix takes."""
+    parameters = inspect.signature(fix).parameters.values() if fix else ()
+    return {parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
 
 
 def _refuse_bad(pattern: str, sample: str, source: str) -> None:

@@ -374,6 +374,8 @@ def authdaemon_line(host: Host) -> str:
 def _through_authdaemon(host: Host) -> Iterator[Action]:
     shut = [account for account in concerned(host) if socket_refuses(host, account)]
     bounces = any(run.recipient and not run.defers for run in maildrop_runs(host))
+    # With a shut socket -a defers everybody's mail: better than a bounce, worse than any line that works for some.
+    leave = OPEN_SOCKET if shut and not bounces else ""
     if shut:
         yield from _opened_socket(host)
     if not default_mailbox(host):
@@ -384,10 +386,9 @@ def _through_authdaemon(host: Host) -> Iterator[Action]:
             old="not set: /var/mail",
             new="$HOME/Maildir",
             new_file=NewFile(),
-            allow=NO_MAILDIR if _without_maildir(host) else "",
+            allow=",".join(filter(None, (leave, NO_MAILDIR if _without_maildir(host) else ""))),
         )
-    # With a shut socket -a defers everybody's mail: better than a bounce, worse than any line that works for some.
-    yield _setting(host, authdaemon_line(host), OPEN_SOCKET if shut and not bounces else "")
+    yield _setting(host, authdaemon_line(host), leave)
 
 
 def _opened_socket(host: Host) -> Iterator[Action]:

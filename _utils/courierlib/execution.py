@@ -24,6 +24,8 @@ STEADY = 0.5
 
 _FAILURES = (Refused, NotWritten, NotEnded, ServiceFailed)
 
+_WHY = "the system's journal and the mail log may say why"
+
 
 @dataclass
 class Job:
@@ -177,10 +179,14 @@ def _serve(job: Job, restarts: Sequence[str]) -> None:
         job.manager.start(name)
     down = _down(job.manager, before)
     if down:
-        raise ServiceFailed(f"{', '.join(down)}: was running before and is not now; see the mail log for its reason")
+        raise ServiceFailed(f"{', '.join(down)}: was running before and is not now; {_WHY}")
     for step in [step for step in job.of(Serve) if step.wanted.active and not step.was.active]:
         if _down(job.manager, {step.service}):
-            _give_up(job, step, f"{step.service}: started, but does not stay up; see the mail log for its reason")
+            _give_up(
+                job,
+                step,
+                f"{step.service}: started, but does not stay up; {_WHY}",
+            )
 
 
 def _prepare(manager: ServiceManager, was: steps.Condition, step: Serve) -> None:
@@ -282,7 +288,7 @@ def _services_back(job: Job, restarts: Sequence[str]) -> list[str]:
         down = _down(job.manager, before)
     except ServiceFailed as failure:
         return [one_line(failure)]
-    return [f"{name}: was running before and does not come up again; see the mail log for its reason" for name in down]
+    return [f"{name}: was running before and does not come up again; {_WHY}" for name in down]
 
 
 def _finish(job: Job, state: str) -> None:

@@ -455,7 +455,7 @@ def _account(line: str) -> Account | None:
     """A line of authenumerate: name, uid, gid, home, Maildir, options, by tabs (read: authenumerate.c, authlib
     0.72)."""
     fields = line.split("\t")
-    if len(fields) < 4 or not (fields[1].isdigit() and fields[2].isdigit()):
+    if len(fields) < 4 or not all(field.isascii() and field.isdigit() for field in fields[1:3]):
         return None
     # An empty Maildir at the end may have lost its tab on the way through Salt.
     maildir = fields[4] if len(fields) > 4 else ""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 class Severity(enum.IntEnum):
@@ -68,6 +69,8 @@ class Issue:
         signatures: lines of the mail log; empty if it says nothing there.
         references: links.
         fixed_by: name of the function that repairs it, if not ``courier.fix ID``.
+        choices: options that the repair offers, and their values.
+        allows: words that ``allow=`` may name for actions of the repair.
     """
 
     id: str
@@ -79,6 +82,8 @@ class Issue:
     signatures: tuple[Signature, ...] = ()
     references: tuple[str, ...] = ()
     fixed_by: str = ""
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    allows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

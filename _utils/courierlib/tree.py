@@ -20,6 +20,7 @@ MANIFEST = ".courier-host.json"
 
 _MAX_LINKS = 40  # the kernel's own limit
 _MAX_BINARY = 64 << 20
+_MAX_MANIFEST = 16 << 20
 _KINDS = (
     ("file", stat.S_ISREG),
     ("dir", stat.S_ISDIR),
@@ -166,32 +167,7 @@ class Tree:
         Raises:
             Unreadable: missing, not a regular file, too large, no permission, links that loop.
         """
-        try:
-            # O_NONBLOCK: opening a FIFO must not wait for its other end.
-            handle = os.open(self.path(inside), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except (FileNotFoundError, NotADirectoryError):
-            raise Unreadable(inside, "no such file", missing=True) from None
-        except ValueError:
-            raise Unreadable(inside, "not a path: it contains a NUL byte") from None
-        except OSError as failed:
-            raise Unreadable(inside, _reason(failed)) from None
-        try:
-            found = os.fstat(handle)
-            if not stat.S_ISREG(found.st_mode):
-                raise Unreadable(inside, f"not a regular file, but a {_kind(found.st_mode)}")
-            if found.st_size > limit:
-                raise Unreadable(inside, f"{found.st_size} bytes, too large for what it should be (limit {limit})")
-            content = b""
-            # One byte more than the limit: a file can grow between fstat and read.
-            while len(content) <= limit and (more := os.read(handle, limit + 1 - len(content))):
-                content += more
-        except OSError as failed:
-            raise Unreadable(inside, _reason(failed)) from None
-        finally:
-            os.close(handle)
-        if len(content) > limit:
-            raise Unreadable(inside, f"more than {limit} bytes, too large for what it should be")
-        return content
+        return _read_regular(self.path(inside), inside, limit)
 
     def listdir(self, inside: str) -> tuple[str, ...]:
         """Sorted names in a directory; nothing if it does not exist.
@@ -285,7 +261,7 @@ class Tree:
             raise
         for line in content.splitlines():
             parts = line.split(":")
-            if len(parts) == fields and parts[2].isdigit() and (fields < 7 or parts[3].isdigit()):
+            if len(parts) == fields and _is_number(parts[2]) and (fields < 7 or _is_number(parts[3])):
                 yield parts
 
     def _readlink(self, inside: str) -> str | None:
@@ -328,15 +304,80 @@ class Tree:
     def _read_manifest(self) -> dict:
         path = os.path.join(self.root, MANIFEST)
         try:
-            with open(path, encoding="utf-8") as file:
-                manifest = json.load(file)
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as failed:
-            raise Unknown(f"{path}: not a readable manifest ({failed}); record the host again") from None
-        if not isinstance(manifest, dict) or manifest.get("format") != 1:
+            manifest = json.loads(_read_regular(path, path, _MAX_MANIFEST))
+        except Unreadable as failed:
+            if failed.missing:
+                return {}
+            raise
+        except (ValueError, RecursionError):
+            raise Unknown(f"{path}: not JSON; record the host again") from None
+        if not _is_manifest(manifest):
             raise Unknown(f"{path}: not a manifest of format 1; record the host again")
         return manifest
+
+
+def _is_number(text: str) -> bool:
+    # isdigit alone is also true of superscripts, which int() refuses.
+    return text.isascii() and text.isdigit() and len(text) < 11
+
+
+def _is_manifest(found: object) -> bool:
+    """Whether it has the shape that the recorder writes."""
+    if not isinstance(found, dict) or found.get("format") != 1:
+        return False
+    files, strings = found.get("files", {}), found.get("strings", {})
+    return (
+        isinstance(files, dict)
+        and all(map(_is_recorded, files.values()))
+        and isinstance(strings, dict)
+        and all(isinstance(kept, list) and all(isinstance(text, str) for text in kept) for kept in strings.values())
+    )
+
+
+def _is_recorded(entry: object) -> bool:
+    return (
+        isinstance(entry, dict)
+        and all(isinstance(entry.get(name), int) for name in ("uid", "gid"))
+        and isinstance(entry.get("mtime"), (int, float))
+        and re.fullmatch("[0-7]{3,4}", str(entry.get("mode"))) is not None
+        and entry.get("kind") in {word for word, _ in _KINDS} | {"device"}
+        and isinstance(entry.get("link", ""), str)
+        and isinstance(entry.get("size", 0), int)
+    )
+
+
+def _read_regular(path: str, name: str, limit: int) -> bytes:
+    """The content of a regular file of at most ``limit`` bytes; ``name`` is what messages call it.
+
+    Raises:
+        Unreadable: see ``Tree.read``.
+    """
+    try:
+        # O_NONBLOCK: opening a FIFO must not wait for its other end.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise Unreadable(name, "no such file", missing=True) from None
+    except ValueError:
+        raise Unreadable(name, "not a path: it contains a NUL byte") from None
+    except OSError as failed:
+        raise Unreadable(name, _reason(failed)) from None
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise Unreadable(name, f"not a regular file, but a {_kind(found.st_mode)}")
+        if found.st_size > limit:
+            raise Unreadable(name, f"{found.st_size} bytes, too large for what it should be (limit {limit})")
+        content = b""
+        # One byte more than the limit: a file can grow between fstat and read.
+        while len(content) <= limit and (more := os.read(handle, limit + 1 - len(content))):
+            content += more
+    except OSError as failed:
+        raise Unreadable(name, _reason(failed)) from None
+    finally:
+        os.close(handle)
+    if len(content) > limit:
+        raise Unreadable(name, f"more than {limit} bytes, too large for what it should be")
+    return content
 
 
 def _kind(mode: int) -> str:

@@ -91,7 +91,7 @@ def test_what_is_skipped_is_in_no_list(modules, installation):
         ("courier.audit", {"issues": "no-such-issue"}, "no issue 'no-such-issue'"),
         ("courier.audit", {"issues": 7}, "issues: expected words"),
         ("courier.audit", {"issues": ","}, "names no issue"),
-        ("courier.audit", {"skip": "no-such-issue"}, "no issue 'no-such-issue'"),
+        ("courier.audit", {"skip": "no-such-issue"}, "skip: no issue 'no-such-issue'"),
         ("courier.audit", {"severity": "grave"}, "severity: 'grave' is none of"),
         ("courier.audit", {"root": "relative"}, "root: expected an absolute path"),
         ("courier.audit", {"root": "/does/not/exist"}, "no such directory"),
@@ -99,11 +99,33 @@ def test_what_is_skipped_is_in_no_list(modules, installation):
         ("courier.fix", {"issues": "dh-params-weak", "root": "/srv"}, "root: a tree is only audited"),
         ("courier.fix", {"issues": "dh-params-weak", "colour": "red"}, "colour: not an option"),
         ("courier.fix", {"issues": "dh-params-weak", "allow": {"a": 1}}, "allow: expected words"),
+        ("courier.fix", {"issues": "dh-params-weak", "allow": "old_queue"}, "allow: 'old_queue' is none of"),
+        ("courier.fix", {"issues": None}, "issues: names no issue"),
+        ("courier.fix", {"issues": "dh-params-weak", "test": "maybe"}, "test: expected True or False"),
+        ("courier.fix", {"issues": "all", "strategy": "Maildir"}, "strategy: 'Maildir' is none of maildir"),
+        ("courier.fix_dh", {"group": 4096}, "group: 4096 is none of ffdhe2048"),
+        ("courier.check", {"issues": None}, "issues: names no issue"),
+        ("courier.audit", {"severity": 0}, "severity: 0 is none of"),
+        ("courier.explain", {"issue": 1}, "issue: no issue 1"),
     ],
 )
 def test_a_wrong_argument_is_named(modules, function, arguments, message):
     with pytest.raises(salt.exceptions.SaltInvocationError, match=message):
         modules[function](**arguments)
+
+
+def test_all_and_nothing_named_are_the_same_audit(modules, installation):
+    root = str(installation)
+    assert modules["courier.audit"](root=root) == modules["courier.audit"]("all", root=root)
+    assert modules["courier.audit"](root=root, severity="HIGH") == modules["courier.audit"](root=root, severity="high")
+
+
+def test_what_a_file_says_cannot_act_on_the_terminal(modules, installation, show):
+    (installation / "etc/courier/imapd-ssl").write_bytes(b"TLS_CERTFILE='/etc/\x1b[31mred.pem'\r\n")
+    text = show({"mx1": modules["courier.audit"](root=str(installation))})
+    assert "\x1b" not in text
+    assert "\r" not in text
+    assert "/etc/\\x1b[31mred.pem\\r" in text
 
 
 def test_a_damaged_manifest_fails_the_audit_in_one_line(modules, installation):

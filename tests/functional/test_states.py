@@ -84,7 +84,8 @@ def test_what_was_withheld_is_only_reported_when_all_are_meant(state_with, test)
 
 def test_options_reach_the_repair_and_nothing_else_does(state_with):
     states = state_with("courier.fix", outcome())
-    states["courier.fixed"]("x", issues=["dh-params-weak"], group="ffdhe4096", allow=["a"], __env__="base", __sls__="x")
+    given = {"group": "ffdhe4096"}
+    states["courier.fixed"]("x", issues=["dh-params-weak"], options=given, allow=["a"], __env__="base", __sls__="x")
     assert states.called.arguments == {
         "test": False,
         "issues": ["dh-params-weak"],
@@ -99,6 +100,24 @@ def test_the_name_is_the_issue_if_none_is_given(state_with):
     assert states.called.arguments["issues"] == "dh-params-weak"
 
 
+def test_an_option_may_be_an_argument_of_its_own(state_with):
+    states = state_with("courier.fix", outcome())
+    states["courier.fixed"]("dh-params-weak", group="ffdhe2048")
+    assert states.called.arguments["group"] == "ffdhe2048"
+
+
+@pytest.mark.parametrize("options", [["group"], "group", 7])
+def test_options_of_another_shape_are_named(state_with, options):
+    result = state_with("courier.fix", outcome())["courier.fixed"]("dh-params-weak", options=options)
+    assert (result["result"], "options: expected a dictionary" in result["comment"]) == (False, True)
+
+
+def test_an_option_cannot_take_the_place_of_test_mode(state_with):
+    states = state_with("courier.fix", outcome(), test=True)
+    states["courier.fixed"]("dh-params-weak", options={"test": False, "issues": "all"})
+    assert (states.called.arguments["test"], states.called.arguments["issues"]) == (True, "dh-params-weak")
+
+
 @pytest.mark.parametrize("error", [salt.exceptions.CommandExecutionError, salt.exceptions.SaltInvocationError])
 def test_an_error_is_a_failed_state_not_a_traceback(state_with, error):
     states = state_with("courier.fix", error("the disk is full"))
@@ -111,7 +130,9 @@ def finding(severity):
     return row | {"severity": severity}
 
 
-@pytest.mark.parametrize(("found", "limit", "result"), [("high", "high", False), ("medium", "high", True)])
+@pytest.mark.parametrize(
+    ("found", "limit", "result"), [("high", "high", False), ("high", "HIGH", False), ("medium", "high", True)]
+)
 def test_an_audit_fails_from_the_chosen_severity_up(state_with, found, limit, result):
     answer = {"courier": {}, "findings": [finding(found)], "unknown": [], "clear": []}
     assert state_with("courier.audit", answer)["courier.audited"]("x", severity=limit)["result"] is result

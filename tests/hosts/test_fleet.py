@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 from lab import ALICE, BOB
@@ -134,3 +135,23 @@ def test_a_grave_finding_makes_salt_itself_fail(broken):
     assert broken.master.salt(broken.machine.name, "courier.audit").retcode != 0
     assert broken.machine.salt_call("courier.audit").retcode == 2
     assert broken.machine.salt_call("courier.audit", "issues=no-such-issue").retcode == 1
+
+
+def test_the_repository_works_as_a_gitfs_remote(lab, machine_of, tmp_path):
+    bare = tmp_path / "courier.git"
+    subprocess.run(["git", "clone", "--quiet", "--bare", lab.repository, bare], check=True)
+    subprocess.run(["git", "-C", bare, "branch", "--force", "served", "HEAD"], check=True)
+    settings = {
+        "fileserver_backend": ["gitfs"],
+        "gitfs_provider": "gitpython",
+        "gitfs_remotes": [f"file://{bare}"],
+        "gitfs_base": "served",
+    }
+    machine = machine_of()
+    with lab.master(settings=settings) as master:
+        master.run("fileserver.update")
+        machine.start_minion(master)
+        (state,) = master.salt(machine.name, "state.apply", "courier").value.values()
+        assert (state["result"], state["changes"]) == (True, {}), state
+        report = master.salt(machine.name, "courier.audit").value
+        assert (report["courier"]["installed"], report["findings"], report["unknown"]) == (True, [], [])

@@ -226,7 +226,7 @@ def test_a_fix_gets_the_options_that_it_takes_and_the_fixable_findings(esmtpd, h
         return iter(())
 
     found = [Finding(where="a", detail=""), Finding(where="b", detail="", fixable=False)]
-    problem = entry(fix=fix, found=lambda: found)
+    problem = entry(fix=fix, found=lambda: found, choices={"group": ("ffdhe2048",)})
     outcome = carry_out(host(), [problem], workspace=here, options={"group": "ffdhe2048", "strategy": "maildir"})
     assert got == [("ffdhe2048", ["a"])]
     assert outcome.findings_after == 2

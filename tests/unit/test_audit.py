@@ -67,6 +67,11 @@ def test_one_of_several_things_unknown_is_not_clear(host):
     assert (report["unknown"], report["clear"]) == ([{"id": "a", "reason": "/x: permission denied"}], [])
 
 
+def test_the_same_damage_a_thousand_times_is_one_finding(host):
+    report = audit.report(host, [entry("a", *[Finding("x", "damaged")] * 1000, Finding("x", "short"))], "")
+    assert [finding["detail"] for finding in report["findings"]] == ["damaged", "short"]
+
+
 def test_the_gravest_finding_is_first(host):
     entries = [
         entry("low", Finding("x", ""), severity=Severity.LOW),

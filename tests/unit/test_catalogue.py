@@ -63,10 +63,13 @@ def test_an_id_is_used_once():
         catalogue.collect([module(), module()])
 
 
-def test_options_of_a_fix_are_its_keyword_arguments():
-    (entry,) = catalogue.collect([module(fix=lambda host, findings, *, group="ffdhe3072": ())]).values()
-    assert entry.options == {"group"}
+def test_choices_of_an_issue_are_the_keyword_arguments_of_its_fix():
+    choosing = dataclasses.replace(ISSUE, choices={"group": ("ffdhe3072",)})
+    (entry,) = catalogue.collect([module(issue=choosing, fix=lambda host, findings, *, group="": ())]).values()
     assert entry.fixed_by == "courier.fix some-issue"
+    for broken in (module(issue=choosing), module(fix=lambda host, findings, *, group="": ())):
+        with pytest.raises(catalogue.Inconsistent, match="are not the options of its fix"):
+            catalogue.collect([broken])
 
 
 @pytest.mark.parametrize("entry", catalogue.load().values(), ids=lambda entry: entry.id)

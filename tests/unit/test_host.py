@@ -168,3 +168,20 @@ def test_courier_imap_alone_has_no_mta(tmp_path):
     shutil.rmtree(tmp_path / "usr/lib/courier/courier")
     (tmp_path / "etc/courier/courierd").unlink()
     assert "mta" not in Host(str(tmp_path)).components
+
+
+def test_the_rpms_layout_is_found(tmp_path):
+    """Programs under upstream's prefix, configuration and queue elsewhere (read: courier.spec.in, 1.4.1)."""
+    share = tmp_path / "usr/lib/courier/share"
+    share.mkdir(parents=True)
+    (tmp_path / "etc/courier").mkdir(parents=True)
+    (share / "esmtpd").write_text(
+        '#! /bin/sh\nprefix="/usr/lib/courier"\nexec_prefix="/usr/lib/courier"\nsysconfdir="/etc/courier"\n'
+        'sbindir="/usr/lib/courier/sbin"\n'
+    )
+    (share / "filterctl").write_text('#! /bin/sh\nprefix="/usr/lib/courier"\nlocalstatedir="/var/spool/courier"\n')
+    layout = Host(str(tmp_path)).layout
+    assert layout.sysconfdir == "/etc/courier"
+    assert layout.localstatedir == "/var/spool/courier"
+    assert layout.bindir == "/usr/lib/courier/bin"
+    assert layout.libexecdir == "/usr/lib/courier/libexec"

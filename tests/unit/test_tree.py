@@ -127,8 +127,34 @@ def test_the_manifest_says_what_git_cannot_keep(root):
     assert tree.contains("/usr/bin/couriertls", rb"libssl\.so")
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"format": 2}', "\xff"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        "[" * 100_000,
+        '{"format": 2}',
+        "\xff",
+        '{"format": 1, "files": []}',
+        '{"format": 1, "files": {"/etc": 5}}',
+        '{"format": 1, "files": {"/etc": {"gid": 0, "mode": "0755", "kind": "dir", "mtime": 1}}}',
+        '{"format": 1, "files": {"/etc": {"uid": 0, "gid": 0, "mode": "rwx", "kind": "dir", "mtime": 1}}}',
+        '{"format": 1, "strings": {"/usr/bin/couriertls": 5}}',
+    ],
+)
 def test_a_damaged_manifest_is_named(tmp_path, content):
     (tmp_path / MANIFEST).write_bytes(content.encode("latin-1"))
     with pytest.raises(Unknown, match="record the host again"):
         Tree(str(tmp_path))
+
+
+def test_a_manifest_that_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / MANIFEST)
+    with pytest.raises(Unknown, match="not a regular file, but a fifo"):
+        Tree(str(tmp_path))
+
+
+def test_a_user_id_that_is_no_number_is_passed_over(tmp_path):
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text("a:x:\u00b2:1::/h:/b\nb:x:7:\u00b2::/h:/b\nc:x:8:9::/h:/b\n")
+    assert [user.name for user in Tree(str(tmp_path)).users] == ["c"]

@@ -81,9 +81,10 @@ def entry(
     found: Callable[[], Iterable[Finding]] = lambda: [Finding(where="here", detail="wrong")],
     fix: Callable | None = None,
     name: str = "too-few-daemons",
+    **more: object,
 ) -> Entry:
     """A known problem whose fix asks for the given actions."""
-    issue = Issue(id=name, component="mta", severity=Severity.LOW, affects=Affects(), interrupts="", known=())
+    issue = Issue(id=name, component="mta", severity=Severity.LOW, affects=Affects(), interrupts="", known=(), **more)
 
     def asks(host, findings):
         yield from actions

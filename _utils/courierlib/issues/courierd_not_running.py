@@ -123,6 +123,7 @@ ISSUE = Issue(
     affects=Affects(),
     interrupts="nothing; it starts delivery of everything that waits",
     fixed_by="courier.ensure_services",
+    allows=("unmask-service", "old-queue", "delete-expired-mail"),
     known=(
         "run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6: courierd killed or masked; SMTP accepts all the same",
         "run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6: courierd deletes what is older than 48 hours below tmp",

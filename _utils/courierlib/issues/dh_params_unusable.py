@@ -75,7 +75,7 @@ an empty `dhparams.pem.tmp`), or in a container image. couriertls treats it as o
 error.
 """
 
-from courierlib import tlsfiles
+from courierlib import dh, tlsfiles
 from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown
 
 _SERVERS = ("imapd-ssl", "pop3d-ssl", "esmtpd-ssl", "courieresmtpd", "imapd", "pop3d", "esmtpd")
@@ -87,6 +87,7 @@ ISSUE = Issue(
     affects=Affects(since="0.73"),
     interrupts="nothing: couriertls reads the file for every connection",
     fixed_by="courier.fix_dh",
+    choices={"group": dh.GROUPS},
     known=(
         "run: trixie with an OpenSSL 3.5.7 couriertls 1.4.1: missing, garbage, X9.42, truncated, damaged END line, "
         "indented, CR-only, EC PARAMETERS first: a DHE-only client is refused, others work",

@@ -109,6 +109,7 @@ ISSUE = Issue(
     affects=Affects(tls="openssl"),
     interrupts="nothing: couriertls reads the file for every connection",
     fixed_by="courier.fix_dh",
+    choices={"group": dh.GROUPS},
     known=(
         "run: trixie with an OpenSSL 3.5.7 couriertls 1.4.1: a DHE-only client of TLS 1.2 is refused, others work",
         "run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6 (GnuTLS): cannot occur, a DHE-only client works",

@@ -106,6 +106,8 @@ ISSUE = Issue(
     severity=Severity.CRITICAL,
     affects=Affects(since="0.76", packaging="debian"),
     interrupts="delivery, for the second in which courierd is restarted; mail that arrives meanwhile waits",
+    choices={"strategy": delivery.STRATEGIES},
+    allows=(delivery.OPEN_SOCKET, delivery.NO_MAILDIR),
     known=(
         "run: trixie, Courier 1.4.1, maildrop 3.1.8",
         "run: bookworm, Courier 1.0.16, maildrop 2.9.3",

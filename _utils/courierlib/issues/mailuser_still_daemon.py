@@ -93,6 +93,7 @@ ISSUE = Issue(
     severity=Severity.CRITICAL,
     affects=Affects(),
     interrupts="SMTP, for the second in which esmtpd is restarted",
+    allows=("delete-expired-mail",),
     known=(
         "run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6: daemon:daemon; 432, submit: Permission denied",
         "run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6: daemon:courier, courier:daemon, courier: and : work",

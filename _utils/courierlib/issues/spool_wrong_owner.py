@@ -120,6 +120,7 @@ ISSUE = Issue(
     severity=Severity.CRITICAL,
     affects=Affects(),
     interrupts="SMTP, for the second in which courierd is restarted",
+    allows=("delete-expired-mail",),
     known=(
         "run: trixie 1.4.1: each directory of the table, and the entries of tmp, msgs and msgq, given to daemon",
         "run: bookworm 1.0.16: the same but allfilters, and /var/lib/courier itself",

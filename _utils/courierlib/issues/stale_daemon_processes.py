@@ -113,6 +113,7 @@ ISSUE = Issue(
     affects=Affects(),
     interrupts="services that are restarted: their new connections for a second, and their open IMAP and POP sessions",
     fixed_by="courier.fix_processes",
+    allows=("delete-expired-mail",),
     known=(
         "run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6: a listener run by daemon outside its unit holds port 25",
         "run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6: programs replaced while they run",
