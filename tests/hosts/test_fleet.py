@@ -151,6 +151,8 @@ def test_the_repository_works_as_a_gitfs_remote(lab, machine_of, tmp_path):
     with lab.master(settings=settings) as master:
         master.run("fileserver.update")
         machine.start_minion(master)
+        synced = master.salt(machine.name, "saltutil.sync_all").value
+        assert ("modules.courier" in synced["modules"], "states.courier" in synced["states"]) == (True, True)
         (state,) = master.salt(machine.name, "state.apply", "courier").value.values()
         assert (state["result"], state["changes"]) == (True, {}), state
         report = master.salt(machine.name, "courier.audit").value
