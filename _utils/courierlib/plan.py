@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ class NewFile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Action:
+class Action(abc.ABC):
     """One change.
 
     Args:
@@ -35,9 +36,9 @@ class Action:
     allow: str = ""
 
     @property
+    @abc.abstractmethod
     def subject(self) -> str:
         """The key in ``changes``, the same in test mode and in earnest."""
-        raise NotImplementedError(type(self).__name__)
 
     def describe(self) -> str:
         """One line for the operator."""
