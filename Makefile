@@ -2,11 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 VENV_3006 := .venv-3006
+VENV_SITE := .venv-site
 BIN := $(VENV)/bin
 SALT_CALL = $(BIN)/salt-call --local --config-dir=.cache/salt -m . --log-level=error --retcode-passthrough
 
 .DEFAULT_GOAL := help
-.PHONY: help audit test test-3006 hosts hosts-all bench lint clean
+.PHONY: help audit test test-3006 hosts hosts-all bench site serve lint clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/' | expand -t 14
@@ -39,12 +40,18 @@ hosts-all: $(VENV)/ready ## every problem on every host; writes tests/hosts/resu
 bench: $(VENV)/ready ## figures, as ratios measured side by side
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
+site: $(VENV_SITE)/ready ## the knowledge base, into site/ (needs Python 3.11)
+	NO_MKDOCS_2_WARNING=1 $(VENV_SITE)/bin/mkdocs build --quiet --strict
+
+serve: $(VENV_SITE)/ready ## the knowledge base on http://127.0.0.1:8000, built anew at each change
+	NO_MKDOCS_2_WARNING=1 $(VENV_SITE)/bin/mkdocs serve --watch _utils
+
 lint: $(VENV)/ready ## format and lint
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
 clean: ## remove what make has made here
-	rm -rf $(VENV) $(VENV_3006) .cache build site
+	rm -rf $(VENV) $(VENV_3006) $(VENV_SITE) .cache build site
 
 $(VENV)/ready: requirements/salt-3008.txt pyproject.toml
 	@$(call require_python)
@@ -56,6 +63,13 @@ $(VENV_3006)/ready: requirements/salt-3006.txt pyproject.toml
 	@$(call require_python)
 	$(PYTHON) -m venv $(VENV_3006)
 	$(VENV_3006)/bin/pip install --quiet --disable-pip-version-check -r requirements/salt-3006.txt
+	@touch $@
+
+# An environment of its own: Salt pins packages that the site's tools want newer.
+$(VENV_SITE)/ready: requirements/site.txt
+	@$(call require_python)
+	$(PYTHON) -m venv $(VENV_SITE)
+	$(VENV_SITE)/bin/pip install --quiet --disable-pip-version-check -r requirements/site.txt
 	@touch $@
 
 .cache/salt/minion:

@@ -1,6 +1,8 @@
-"""An issue as a Markdown page."""
+"""Issues as Markdown pages."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from courierlib.audit import article_url
 from courierlib.catalogue import Entry
@@ -40,6 +42,17 @@ def markdown(entry: Entry, kb_url: str) -> str:
     if issue.references:
         lines += ["", "## References", "", *(f"* <{reference}>" for reference in issue.references)]
     return "\n".join(lines) + "\n"
+
+
+def index(entries: Iterable[Entry]) -> str:
+    """A page that lists the issues, in the order given, each linked to its article beside it."""
+    rows = [
+        f"| {entry.issue.severity.word} | [{entry.title}]({entry.id}.md) | {entry.issue.component} | "
+        f"{f'`{entry.fixed_by}`' if entry.fixed_by else 'by hand'} |"
+        for entry in entries
+    ]
+    table = ["| severity | problem | component | repaired by |", "| --- | --- | --- | --- |", *rows]
+    return "\n".join(["# Known problems", "", *table, ""])
 
 
 def affects(data: Affects) -> str:
