@@ -453,7 +453,7 @@ def _cgroup(pid: int) -> str:
 
 def _account(line: str) -> Account | None:
     """A line of authenumerate: name, uid, gid, home, Maildir, options, by tabs (read: authenumerate.c, authlib
-    0.72)."""
+    0.73.1)."""
     fields = line.split("\t")
     if len(fields) < 4 or not all(field.isascii() and field.isdigit() for field in fields[1:3]):
         return None

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from courierlib.tree import Tree, Unreadable
 
 PREFIXES = ("/usr", "/usr/lib/courier", "/usr/lib/courier-imap", "/usr/local", "/usr/local/courier", "/opt/courier")
-"""Where an installation may be: distributions, upstream's default for Courier and for Courier IMAP alone
-(read: INSTALL, 1.4.1; imap/INSTALL, 5.2), FreeBSD, own choice."""
+"""Where an installation may be: distributions, upstream's default (run: built from the 1.4.1 tarball), and places to
+look in for Courier IMAP alone, FreeBSD and an administrator's own choice."""
 
 AUTHLIB_DIRECTORIES = ("/etc/authlib", "/etc/courier", "/usr/local/etc/authlib")
-"""authlib is configured apart from Courier: upstream's default, Debian's also under another Courier, FreeBSD's."""
+"""authlib is configured apart from Courier: /etc/authlib in some packages, Debian's own (run: also beside a Courier
+built from source), and upstream's default (read: INSTALL, authlib 0.73.1)."""
 
 _SCRIPT_DIRS = ("lib/courier", "sbin", "share", "libexec", "libexec/courier")
 _SCRIPTS = (
@@ -47,7 +48,7 @@ _DEFAULTS = {
     "localstatedir": "${prefix}/var",
     "piddir": "${localstatedir}",
 }
-"""What configure assumes (read: configure, 1.4.1)."""
+"""What configure assumes (run: built from the 1.4.1 tarball)."""
 
 _PARTS = {
     "mta": ("courier/courierd", "courier/modules/esmtp/courieresmtpd"),

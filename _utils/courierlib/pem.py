@@ -111,7 +111,8 @@ class Problem:
 
     Args:
         kind: ``form``, ``layout``, ``damaged``, ``no-certificate``, ``no-key``, ``encrypted``, ``mismatch``,
-            ``missing``; ``advice`` if it works; ``doubt`` if that cannot be told.
+            ``missing``; ``advice`` if it works; ``bom`` if it works but with old libraries; ``doubt`` if that cannot
+            be told.
         detail: in words, with the line.
         repairable: ``repair`` can mend it.
         in_key_file: it is in the separate file of the private key.
@@ -159,7 +160,7 @@ def problems(library: str, certificate: PemFile, key: PemFile | None = None) -> 
     stopped = False
     for file, used in files:
         for problem in _file_problems(library, file, used):
-            stopped = stopped or problem.kind not in ("advice", "layout", "doubt")
+            stopped = stopped or problem.kind not in ("advice", "bom", "layout", "doubt")
             yield replace(problem, in_key_file=file is key)
     if stopped:
         return
@@ -406,7 +407,7 @@ def _file_problems(library: str, file: PemFile, used: set[str]) -> Iterator[Prob
     if library == "gnutls":
         yield from _gnutls_problems(file, needed)
     if file.bom:
-        yield Problem("advice", "begins with a UTF-8 byte order mark, which old libraries do not skip", repairable=True)
+        yield Problem("bom", "begins with a UTF-8 byte order mark, which OpenSSL skips since 3.0", repairable=True)
 
 
 def _gnutls_problems(file: PemFile, needed: list[Block]) -> Iterator[Problem]:

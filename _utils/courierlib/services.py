@@ -237,7 +237,7 @@ class InitScripts:
 
     def restart(self, names: Sequence[str]) -> None:
         for name in names:
-            # A restart keeps esmtpd's old settings; only stop and start reads them again (run: bookworm, 1.0.16).
+            # A restart keeps esmtpd's old settings; only stop and start reads them again (read: esmtpd.in, 1.4.1).
             self._call("stop", name)
             self._call("start", name)
 

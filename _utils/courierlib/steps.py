@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import grp
 import os
@@ -31,7 +32,7 @@ class Change:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class Step(abc.ABC):
     """One thing to do, complete: nothing is left to decide.
 
     Args:
@@ -47,9 +48,9 @@ class Step:
         facts = {"kind": type(self).__name__, "changes": [dataclasses.astuple(change) for change in self.changes]}
         return {**facts, "restarts": list(self.restarts), **self.facts()}
 
+    @abc.abstractmethod
     def facts(self) -> dict[str, Any]:
         """The part of ``record`` that is its own."""
-        raise NotImplementedError(type(self).__name__)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -93,7 +93,7 @@ def openssl_refuses(content: bytes, key_file: bytes | None = None) -> str:
 def errors(library: str, content: bytes, key_file: bytes | None = None) -> list[pem.Problem]:
     """What courierlib says to it, advice left out."""
     parsed = [pem.parse(part) for part in (content, key_file) if part is not None]
-    return [problem for problem in pem.problems(library, *parsed) if problem.kind != "advice"]
+    return [problem for problem in pem.problems(library, *parsed) if problem.kind not in ("advice", "bom")]
 
 
 FFDHE = dh.FFDHE2048_PEM

@@ -203,3 +203,22 @@ def test_nothing_that_is_said_shows_a_private_key(root):
     secrets = {line.decode() for block in (key(), key("ec")) for line in block.splitlines()[1:-1]}
     assert not any(line in said for line in secrets)
     assert all(block.digest not in said for block in pem.parse(pair()).blocks)
+
+
+@pytest.mark.parametrize(
+    ("library", "needed", "severity"),
+    [
+        ("gnutls", b"libgnutls.so.30", Severity.LOW),
+        ("openssl", b"libssl.so.3", Severity.LOW),
+        ("openssl", b"libssl.so.1.1", None),
+        ("openssl", b"libssl.so.1.0.0", None),
+    ],
+)
+def test_byte_order_mark_is_advice_only_where_the_library_skips_it(tmp_path, library, needed, severity):
+    install(tmp_path, library=library)
+    (tmp_path / "usr/bin/couriertls").write_bytes(b"\x7fELF\0" + needed + b"\0")
+    for name in ("esmtpd", "imapd", "pop3d"):
+        (tmp_path / f"etc/courier/{name}.pem").write_bytes(pair())
+    (tmp_path / "etc/courier/imapd.pem").write_bytes(b"\xef\xbb\xbf" + pair())
+    (finding,) = findings(tmp_path)
+    assert (finding.where, finding.severity, finding.fixable) == ("/etc/courier/imapd.pem", severity, True)

@@ -85,7 +85,7 @@ ISSUE = Issue(
         "run: forky, Courier 2.0.6: the same",
         "read: courier/libs/cdefaultdelivery.c, courier/module.local/deliver.c, courierctl.start, 1.4.1",
     ),
-    references=("https://georgik.sinusgear.com/tag/courier",),
+    references=("https://georgik.sinusgear.com/tag/courier/",),
 )
 
 _FILES = ("esmtpd", "esmtpd-msa", "esmtpd-ssl", "imapd", "imapd-ssl", "pop3d", "pop3d-ssl")

@@ -117,7 +117,7 @@ ISSUE = Issue(
             pattern=r"couriertls: \S*dhparams?\.pem: error:[0-9A-F]+:PEM routines:[A-Za-z_]*:bad (end|base64)",
             sample="ip=[192.0.2.7], couriertls: /etc/courier/dhparams.pem: error:0908F066:PEM routines:"
             "get_header_and_data:bad end line",
-            known="read: sslerror() in libs/tcpd/libcouriertls.c, 1.4.1; text of OpenSSL 1.1.1 as other servers log it",
+            known="run: PEM_read_bio and the error texts of OpenSSL 1.1.1l; read: sslerror() in libcouriertls.c, 1.4.1",
         ),
         Signature(
             process=_SERVERS,

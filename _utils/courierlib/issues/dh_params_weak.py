@@ -116,7 +116,7 @@ ISSUE = Issue(
         "run: trixie with an OpenSSL 3.5.7 couriertls 1.4.1: a weak block in the file of a name is ignored where "
         "TLS_DHPARAMS is sound",
         "read: load_dh_params() and server_cert_cb() in libs/tcpd/libcouriertls.c, 1.4.1",
-        "reported: http://georgik.sinusgear.com/tag/courier/ (OpenSSL 1.0)",
+        "reported: https://georgik.sinusgear.com/tag/courier/ (OpenSSL 1.0)",
     ),
     signatures=(
         Signature(
@@ -124,7 +124,7 @@ ISSUE = Issue(
             pattern=r"couriertls: accept: error:14094417:SSL routines:[A-Za-z0-9_]+:sslv3 alert illegal parameter",
             sample="courier couriertls: accept: error:14094417:SSL routines:ssl3_read_bytes:sslv3 alert illegal "
             "parameter",
-            known="reported: http://georgik.sinusgear.com/tag/courier/ (OpenSSL 1.0)",
+            known="reported: https://georgik.sinusgear.com/tag/courier/ (OpenSSL 1.0)",
         ),
         Signature(
             process=_SERVERS,
@@ -149,13 +149,13 @@ ISSUE = Issue(
             pattern=r"couriertls: [a-z]+: error:1417A0C1:SSL routines:tls_post_process_client_hello:no shared cipher",
             sample="ip=[192.0.2.7], couriertls: connect: error:1417A0C1:SSL routines:tls_post_process_client_hello:"
             "no shared cipher",
-            known="read: sslerror() in libs/tcpd/libcouriertls.c, 1.4.1; text of OpenSSL 1.1.1 as other servers log it",
+            known="run: the error text of OpenSSL 1.1.1l; read: sslerror() in libcouriertls.c, 1.4.1",
         ),
     ),
     references=(
         "https://www.rfc-editor.org/rfc/rfc7919",
         "https://weakdh.org/",
-        "http://georgik.sinusgear.com/tag/courier/",
+        "https://georgik.sinusgear.com/tag/courier/",
     ),
 )
 

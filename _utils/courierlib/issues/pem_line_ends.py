@@ -91,21 +91,22 @@ ISSUE = Issue(
     known=(
         "run: trixie with an OpenSSL 3.5.7 couriertls 1.4.1: CR-only, wholly or in part: no TLS; CRLF works",
         "run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6 (GnuTLS): cannot occur, TLS keeps working with CR-only",
+        "run: PEM_read_bio of OpenSSL 1.0.2q and 1.1.1l: CR-only cannot be read, CRLF can",
         "read: get_name() and sanitize_line() in crypto/pem/pem_lib.c, OpenSSL 3.0",
-        "reported: http://georgik.sinusgear.com/tag/courier/ (blames CRLF, OpenSSL 1.0)",
+        "reported: https://georgik.sinusgear.com/tag/courier/ (blames CRLF, OpenSSL 1.0)",
     ),
     signatures=(
         Signature(
             process=_SERVERS,
             pattern=_PATTERN,
             sample="couriertls: /etc/courier/esmtpd.pem: error:0906D06C:PEM routines:PEM_read_bio:no start line",
-            known="reported: http://georgik.sinusgear.com/tag/courier/ (OpenSSL 1.0)",
+            known="reported: https://georgik.sinusgear.com/tag/courier/ (OpenSSL 1.0)",
         ),
         Signature(
             process=_SERVERS,
             pattern=_PATTERN,
             sample="couriertls: /etc/courier/imapd.pem: error:0909006C:PEM routines:get_name:no start line",
-            known="read: sslerror() in libs/tcpd/libcouriertls.c, 1.4.1; text of OpenSSL 1.1 as others log it",
+            known="run: PEM_read_bio and the error texts of OpenSSL 1.1.1l; read: sslerror() in libcouriertls.c, 1.4.1",
         ),
         Signature(
             process=_SERVERS,
@@ -114,7 +115,7 @@ ISSUE = Issue(
             known="run: trixie, couriertls 1.4.1 with OpenSSL 3.5.7",
         ),
     ),
-    references=("http://georgik.sinusgear.com/tag/courier/",),
+    references=("https://georgik.sinusgear.com/tag/courier/",),
 )
 
 _NAMES = {"CR": "CR-only line ends", "CRLF": "CRLF line ends", "mixed": "mixed line ends"}

@@ -37,7 +37,7 @@ What each build can read:
 | a certificate request (`CERTIFICATE REQUEST`) left in it | yes | no |
 | cut off, empty, DER, UTF-16 | no | no |
 | no key, no certificate, key with a passphrase, key of another certificate | no | no |
-| UTF-8 byte order mark | yes | yes |
+| UTF-8 byte order mark | yes, since 3.0 | yes |
 
 ## Check by hand
 
@@ -118,7 +118,7 @@ _MISMATCH = r"couriertls: \S+: error:[0-9A-F]+:x509 certificate routines:[A-Za-z
 _MISSING = r"couriertls: \S+: error:[0-9A-F]+:system library:[a-z]*:(No such file or directory|Permission denied)"
 _RUN_OPENSSL = "run: trixie, couriertls 1.4.1 with OpenSSL 3.5.7"
 _RUN_GNUTLS = "run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6 (GnuTLS)"
-_READ = "read: sslerror() in libs/tcpd/libcouriertls.c, 1.4.1; text of OpenSSL {} as other servers log it"
+_RUN_OLD = "run: PEM_read_bio and X509_check_private_key of OpenSSL {}; read: sslerror() in libcouriertls.c, 1.4.1"
 
 
 def _signature(pattern: str, message: str, known: str) -> Signature:
@@ -136,19 +136,29 @@ ISSUE = Issue(
         "every line of the table",
         "read: read_certfile() in libs/tcpd/libcouriertls.c, set_cert() in libcouriergnutls.c, 1.4.1",
         "read: get_name() and get_header_and_data() in crypto/pem/pem_lib.c, OpenSSL 3.0",
-        "reported: http://georgik.sinusgear.com/tag/courier/ (OpenSSL 1.0)",
+        "reported: https://georgik.sinusgear.com/tag/courier/ (OpenSSL 1.0)",
     ),
     signatures=(
         Signature(
             process=_SERVERS,
             pattern=_PEM,
             sample="couriertls: /etc/courier/esmtpd.pem: error:0906D06C:PEM routines:PEM_read_bio:no start line",
-            known="reported: http://georgik.sinusgear.com/tag/courier/ (OpenSSL 1.0)",
+            known="reported: https://georgik.sinusgear.com/tag/courier/ (OpenSSL 1.0)",
         ),
         _signature(
             _PEM,
             "couriertls: /etc/courier/imapd.pem: error:0909006C:PEM routines:get_name:no start line",
-            _READ.format("1.1"),
+            _RUN_OLD.format("1.1.1l"),
+        ),
+        _signature(
+            _PEM,
+            "couriertls: /etc/courier/imapd.pem: error:0906D066:PEM routines:PEM_read_bio:bad end line",
+            _RUN_OLD.format("1.0.2q"),
+        ),
+        _signature(
+            _PEM,
+            "couriertls: /etc/courier/imapd.pem: error:0908F066:PEM routines:get_header_and_data:bad end line",
+            _RUN_OLD.format("1.1.1l"),
         ),
         _signature(
             _PEM, "couriertls: /etc/courier/imapd.pem: error:0480006C:PEM routines::no start line", _RUN_OPENSSL
@@ -176,7 +186,7 @@ ISSUE = Issue(
             _MISMATCH,
             "couriertls: /etc/courier/imapd.pem: error:0B080074:x509 certificate routines:X509_check_private_key:"
             "key values mismatch",
-            _READ.format("1.0 and 1.1"),
+            _RUN_OLD.format("1.0.2q and 1.1.1l"),
         ),
         _signature(
             r"couriertls: connect: error:0A000076:SSL routines::no suitable signature algorithm",
@@ -211,6 +221,8 @@ ISSUE = Issue(
 
 def check(host):
     """Yield a finding for every certificate and private key that couriertls cannot use, line ends apart."""
+    # 1.0.2 and 1.1.1 take a mark for part of the first line, and find no block there (run: OpenSSL 1.0.2q, 1.1.1l).
+    skips_bom = host.tls_library != "openssl" or "libssl.so.3" in host.tls_library_known
     said: dict[tuple[str, str], list[str]] = {}
     problems: dict[tuple[str, str], pem.Problem] = {}
     for pair in tlsfiles.pairs(host):
@@ -227,7 +239,7 @@ def check(host):
         yield Finding(
             where=path,
             detail=f"{detail} ({', '.join(services)})" + certbot * "; certbot writes this file",
-            severity=Severity.LOW if problem.kind == "advice" else None,
+            severity=Severity.LOW if problem.kind == "advice" or (problem.kind == "bom" and skips_bom) else None,
             fixable=problem.repairable and not certbot,
             subject=detail,
         )
