@@ -30,12 +30,15 @@ class Signature:
         pattern: regular expression for the message after the tag, in the common subset of Python, JavaScript and RE2.
         sample: a real message that the pattern matches.
         known: how the line is known: ``run: host``, ``read: file, version`` or ``reported: link``.
+        tls: generation of the TLS library that words it so: ``OpenSSL 1.0``, ``OpenSSL 1.1``, ``OpenSSL 3``,
+            ``GnuTLS``; empty if Courier itself does.
     """
 
     process: tuple[str, ...]
     pattern: str
     sample: str
     known: str
+    tls: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,23 @@ class Affects:
 
 
 @dataclass(frozen=True)
+class Upgrade:
+    """A version whose crossing makes an issue bite.
+
+    Args:
+        version: first Courier version on the far side.
+        act: ``before`` or ``after`` the packages are upgraded.
+        step: what to do then, one sentence in Markdown.
+        packaging: ``debian`` or ``upstream``; empty for both.
+    """
+
+    version: str
+    act: str
+    step: str
+    packaging: str = ""
+
+
+@dataclass(frozen=True)
 class Issue:
     """What a program needs to know of an issue; the article is the docstring of the issue's module.
 
@@ -71,6 +91,12 @@ class Issue:
         fixed_by: name of the function that repairs it, if not ``courier.fix ID``.
         choices: options that the repair offers, and their values.
         allows: words that ``allow=`` may name for actions of the repair.
+        look: shell commands that only read, and by whose output the issue is seen; the real-host tests record it.
+        tell: how to tell the issue from others that look alike; one sentence in Markdown.
+        alike: ids of issues that look alike without sharing a log line.
+        bites: where in the mail flow it bites, from ``mailflow.PLACES``.
+        upgrades: versions whose crossing makes it bite.
+        formerly: ids that it once had; their addresses lead here.
     """
 
     id: str
@@ -84,6 +110,12 @@ class Issue:
     fixed_by: str = ""
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     allows: tuple[str, ...] = ()
+    look: tuple[str, ...] = ()
+    tell: str = ""
+    alike: tuple[str, ...] = ()
+    bites: tuple[str, ...] = ()
+    upgrades: tuple[Upgrade, ...] = ()
+    formerly: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,114 @@
+"""What the real-host tests showed, and whether the issue files still say the same."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+RESULTS = REPOSITORY / "tests/hosts/results"
+
+_SAYS_ONLY = {"affects", "alike", "bites", "formerly", "interrupts", "known", "references", "tell", "upgrades"}
+"""Arguments of Issue and Signature that no test run depends on."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the tests showed of an issue on one kind of host.
+
+    Args:
+        base: name of the host's kind, such as ``trixie-openssl``.
+        courier: version of Courier there.
+        tls: library of couriertls there.
+        outcome: ``repaired``, ``found`` or ``cannot occur``.
+        fingerprint: of the issue file at that time.
+    """
+
+    base: str
+    courier: str
+    tls: str
+    outcome: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Output:
+    """A command and what it printed."""
+
+    command: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What an administrator sees of an issue on a host that has it, or has it not.
+
+    Args:
+        base, courier, tls: the host.
+        salt: the check and the announced repair, by salt-call.
+        shell: the issue's ``look``, command by command.
+        fingerprint: of the issue file at that time.
+    """
+
+    base: str
+    courier: str
+    tls: str
+    salt: tuple[Output, ...]
+    shell: tuple[Output, ...]
+    fingerprint: str
+
+
+def fingerprint(source: str) -> str:
+    """Of an issue file, all but its article and what it only says: the results of a test run hold as long as it does.
+
+    Args:
+        source: text of the file.
+    """
+    tree = ast.parse(source)
+    spoken: list[ast.AST] = []
+    if tree.body and isinstance(tree.body[0], ast.Expr):
+        spoken.append(tree.body[0])
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Issue", "Signature"):
+            spoken += [keyword for keyword in node.keywords if keyword.arg in _SAYS_ONLY]
+    silent = {line for node in spoken for line in range(node.lineno, node.end_lineno + 1)}
+    kept = [
+        line.rstrip()
+        for number, line in enumerate(source.splitlines(), 1)
+        if number not in silent and line.strip() and not line.lstrip().startswith("#")
+    ]
+    return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:16]
+
+
+def issue_fingerprint(issue_id: str) -> str:
+    """Fingerprint of an issue's file as it is now."""
+    path = REPOSITORY / "_utils/courierlib/issues" / f"{issue_id.replace('-', '_')}.py"
+    return fingerprint(path.read_text())
+
+
+def shown(folder: Path = RESULTS) -> Mapping[str, Mapping[str, Shown]]:
+    """What was shown, by kind of host and issue."""
+    return {
+        path.stem: {
+            issue: Shown(path.stem, facts["courier"], facts["tls"], facts["outcome"], facts.get("fingerprint", ""))
+            for issue, facts in json.loads(path.read_text()).items()
+        }
+        for path in sorted(folder.glob("*.json"))
+    }
+
+
+def recordings(folder: Path = RESULTS / "outputs") -> Mapping[str, Mapping[str, Recording]]:
+    """What was recorded, by issue, and by ``healthy`` and ``broken``."""
+    return {
+        path.stem: {state: _recording(facts) for state, facts in json.loads(path.read_text()).items()}
+        for path in sorted(folder.glob("*.json"))
+    }
+
+
+def _recording(facts: Mapping) -> Recording:
+    outputs = {part: tuple(Output(each["command"], each["text"]) for each in facts[part]) for part in ("salt", "shell")}
+    return Recording(facts["base"], facts["courier"], facts["tls"], fingerprint=facts["fingerprint"], **outputs)
