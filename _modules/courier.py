@@ -227,8 +227,8 @@ def explain(issue):
     """
     if not isinstance(issue, str) or issue not in catalogue.load():
         raise salt.exceptions.SaltInvocationError(f"issue: no issue {issue!r}; courier.list_issues shows them")
-    entry = catalogue.load()[issue]
-    return articles.markdown(entry, _kb_url())
+    entries = catalogue.load()
+    return articles.markdown(entries[issue], entries, _kb_url())
 
 
 def info(root=None):

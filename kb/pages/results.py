@@ -9,8 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from courierlib.article import Output, Recording
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 RESULTS = REPOSITORY / "tests/hosts/results"
+
+HOSTS = {
+    "bookworm": "Debian 12",
+    "trixie": "Debian 13",
+    "forky": "Debian testing (forky)",
+    "trixie-openssl": "Debian 13 with an OpenSSL couriertls",
+}
+"""Kinds of tested hosts, in words."""
 
 _SAYS_ONLY = {"affects", "alike", "bites", "formerly", "interrupts", "known", "references", "tell", "upgrades"}
 """Arguments of Issue and Signature that no test run depends on."""
@@ -36,29 +46,9 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Output:
-    """A command and what it printed."""
+class Recorded(Recording):
+    """A recording, and the fingerprint of the issue file at that time."""
 
-    command: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Recording:
-    """What an administrator sees of an issue on a host that has it, or has it not.
-
-    Args:
-        base, courier, tls: the host.
-        salt: the check and the announced repair, by salt-call.
-        shell: the issue's ``look``, command by command.
-        fingerprint: of the issue file at that time.
-    """
-
-    base: str
-    courier: str
-    tls: str
-    salt: tuple[Output, ...]
-    shell: tuple[Output, ...]
     fingerprint: str
 
 
@@ -101,14 +91,20 @@ def shown(folder: Path = RESULTS) -> Mapping[str, Mapping[str, Shown]]:
     }
 
 
-def recordings(folder: Path = RESULTS / "outputs") -> Mapping[str, Mapping[str, Recording]]:
+def recordings(folder: Path = RESULTS / "outputs") -> Mapping[str, Mapping[str, Recorded]]:
     """What was recorded, by issue, and by ``healthy`` and ``broken``."""
     return {
-        path.stem: {state: _recording(facts) for state, facts in json.loads(path.read_text()).items()}
+        path.stem: {state: _recorded(facts) for state, facts in json.loads(path.read_text()).items()}
         for path in sorted(folder.glob("*.json"))
     }
 
 
-def _recording(facts: Mapping) -> Recording:
-    outputs = {part: tuple(Output(each["command"], each["text"]) for each in facts[part]) for part in ("salt", "shell")}
-    return Recording(facts["base"], facts["courier"], facts["tls"], fingerprint=facts["fingerprint"], **outputs)
+def host(base: str, courier: str, tls: str) -> str:
+    """A tested host in words."""
+    library = {"gnutls": "GnuTLS", "openssl": "OpenSSL"}.get(tls, tls)
+    return f"{HOSTS.get(base, base)}, Courier {courier}, {library}"
+
+
+def _recorded(facts: Mapping) -> Recorded:
+    salt, shell = (tuple(Output(each["command"], each["text"]) for each in facts[part]) for part in ("salt", "shell"))
+    return Recorded(host(facts["base"], facts["courier"], facts["tls"]), salt, shell, facts["fingerprint"])
