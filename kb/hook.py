@@ -1,46 +1,57 @@
-"""MkDocs hook: a page for each issue file, and a table of all of them. The text is made by courierlib."""
+"""MkDocs hook: puts the generated pages among the hand-written ones. What they say is made by ``pages``."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-_LIBRARY = str(Path(__file__).resolve().parents[1] / "_utils")
+_HERE = Path(__file__).resolve().parent
+_PATHS = [str(_HERE), str(_HERE.parent / "_utils")]
 
 
 def on_config(config):
-    """Take the base address from its one home, and put the generated pages into the navigation."""
-    library = _library()
-    config.site_url = f"{library.KB_URL}/"
-    entries = library.catalogue.load().values()
-    pages = [{entry.title: f"i/{entry.id}.md"} for entry in entries]
+    """Take the base address from its one home, and put the articles into the navigation."""
+    build = _build()
+    config.site_url = f"{build.KB_URL}/"
+    articles = [{entry.title: f"i/{entry.id}.md"} for entry in build.catalogue.load().values()]
     config.nav = [
-        {"Problems": ["i/index.md", *pages]} if item == {"Problems": "i/index.md"} else item for item in config.nav
+        {"Problems": ["i/index.md", *articles]} if item == {"Problems": "i/index.md"} else item for item in config.nav
     ]
     return config
 
 
 def on_files(files, config):
-    """Add the generated pages."""
-    from mkdocs.structure.files import File
+    """Add the generated pages and data."""
+    from mkdocs.structure.files import File, InclusionLevel
 
-    library = _library()
-    entries = list(library.catalogue.load().values())
-    files.append(File.generated(config, "i/index.md", content=library.article.index(entries)))
-    for entry in entries:
-        content = library.article.markdown(entry, library.KB_URL)
-        files.append(File.generated(config, f"i/{entry.id}.md", content=content))
+    for name, text in _build().pages(config.use_directory_urls).items():
+        file = File.generated(config, name, content=text)
+        if name.startswith("source/"):
+            # Reached from its article, and from nowhere else.
+            file.inclusion = InclusionLevel.NOT_IN_NAV
+        files.append(file)
     return files
 
 
-def _library():
-    """courierlib, read anew: ``mkdocs serve`` keeps modules loaded, and would show the text of the start."""
-    for name in [name for name in sys.modules if name == "courierlib" or name.startswith("courierlib.")]:
-        del sys.modules[name]
-    if _LIBRARY not in sys.path:
-        sys.path.insert(0, _LIBRARY)
-    import courierlib
-    import courierlib.article
-    import courierlib.catalogue
+def on_page_markdown(markdown, page, config, files):
+    """Put the map where a hand-written page asks for it."""
+    return _build().with_map(page.file.src_uri, markdown, config.use_directory_urls)
 
-    return courierlib
+
+_LOADED = {}
+
+
+def _build():
+    """``pages.build``, read anew where a file has changed: ``mkdocs serve`` keeps modules loaded."""
+    sources = [
+        path for folder in ("pages", "../_utils/courierlib", "../_modules") for path in (_HERE / folder).rglob("*.py")
+    ]
+    changed = max(path.stat().st_mtime_ns for path in sources)
+    if _LOADED.get("changed") != changed:
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("courierlib", "pages")]:
+            del sys.modules[name]
+        sys.path[:] = [*_PATHS, *(path for path in sys.path if path not in _PATHS)]
+        import pages.build
+
+        _LOADED.update(changed=changed, build=pages.build)
+    return _LOADED["build"]
