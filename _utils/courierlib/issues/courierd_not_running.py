@@ -27,18 +27,12 @@ IMAP and POP go on working.
 
 ## Check by hand
 
-```console
-# pgrep -x courierd || echo 'courierd is not running'
-courierd is not running
-# systemctl is-active courier courier-mta
-failed
-active
-# find /var/lib/courier/tmp /var/lib/courier/msgs -name 'C[0-9]*' -printf '%t %p\n'
-Sun Nov 22 17:18:16.2678561040 2026 /var/lib/courier/tmp/179536/C1925122
-```
+`pgrep` prints two numbers on a healthy host: one courierd watches the other. Without courierd nothing is delivered,
+whatever the services say. `courier` is then `failed` or `inactive`, `courier-mta` may well be `active`, and upstream's
+own `courier.service` stays `active (exited)` whatever runs.
 
-The last command lists the messages that wait, one line each. The unit alone is no proof: upstream's own
-`courier.service` stays `active (exited)` whatever runs.
+`find` lists the messages that wait, one line each. On a healthy host that is nothing, or what could not be delivered
+yet, and then it lies below `msgs`. Below `tmp` are those that courierd has not taken yet.
 
 ## Fix by hand
 
@@ -110,7 +104,7 @@ import time
 from collections.abc import Iterator
 
 from courierlib.host import Host
-from courierlib.issue import Affects, Finding, Issue, Severity, Unknown
+from courierlib.issue import Affects, Finding, Issue, Severity, Unknown, Upgrade
 from courierlib.plan import Action, StartService
 from courierlib.queue import Queue, allow_start
 from courierlib.services import Service
@@ -124,6 +118,23 @@ ISSUE = Issue(
     interrupts="nothing; it starts delivery of everything that waits",
     fixed_by="courier.ensure_services",
     allows=("unmask-service", "old-queue", "delete-expired-mail"),
+    look=(
+        "pgrep -x courierd || echo 'courierd is not running'",
+        "systemctl is-active courier courier-mta",
+        "find /var/lib/courier/tmp /var/lib/courier/msgs -name 'C[0-9]*' -printf '%t %p\\n' | head -5",
+    ),
+    tell="`pgrep -x courierd` prints nothing, although port 25 answers `250 Ok.`",
+    alike=("maildrop-spool-delivery", "spool-wrong-owner"),
+    bites=("courierd", "queue"),
+    upgrades=(
+        Upgrade(
+            version="0.76",
+            packaging="debian",
+            act="after",
+            step="Make sure that `courier` and `courierfilter` run: they are services of their own now, and init "
+            "scripts do not start them along with `courier-mta`.",
+        ),
+    ),
     known=(
         "run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6: courierd killed or masked; SMTP accepts all the same",
         "run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6: courierd deletes what is older than 48 hours below tmp",

@@ -6,12 +6,6 @@ DEFAULTDELIVERY in esmtpd, imapd or pop3d has no effect
 You changed DEFAULTDELIVERY, restarted everything, and mail is still delivered as before. There is no message about
 it.
 
-```console
-# grep -n '^DEFAULTDELIVERY' /etc/courier/courierd /etc/courier/esmtpd*
-/etc/courier/courierd:135:DEFAULTDELIVERY='./Maildir'
-/etc/courier/esmtpd:494:DEFAULTDELIVERY='| /usr/bin/maildrop'
-```
-
 ## What it breaks
 
 Nothing by itself: the line is dead text. It misleads whoever reads it, and it makes one believe that mail is
@@ -19,17 +13,10 @@ filtered.
 
 ## Check by hand
 
-```console
-# grep -n '^ *DEFAULTDELIVERY' /etc/courier/esmtpd* /etc/courier/imapd* /etc/courier/pop3d*
-/etc/courier/esmtpd:494:DEFAULTDELIVERY='| /usr/bin/maildrop'
-```
+The first command lists the lines that nobody reads. A healthy host prints nothing.
 
-What courierd really uses:
-
-```console
-# tr '\\0' '\\n' < /proc/$(pgrep -x courierd | head -1)/environ | grep DEFAULTDELIVERY
-DEFAULTDELIVERY=./Maildir
-```
+The second command shows what courierd really uses. Compare that with the line in `/etc/courier/courierd`: if they
+differ, courierd has not been restarted since that line was changed.
 
 ## Fix by hand
 
@@ -70,7 +57,7 @@ from functools import partial
 
 from courierlib import settings
 from courierlib.host import Host
-from courierlib.issue import Affects, Finding, Issue, Severity, Unknown
+from courierlib.issue import Affects, Finding, Issue, Severity, Unknown, Upgrade
 from courierlib.plan import Action, EditFile
 
 ISSUE = Issue(
@@ -79,10 +66,28 @@ ISSUE = Issue(
     severity=Severity.MEDIUM,
     affects=Affects(),
     interrupts="nothing: no program reads the setting there",
+    look=(
+        "grep -n '^ *DEFAULTDELIVERY' /etc/courier/esmtpd* /etc/courier/imapd* /etc/courier/pop3d*",
+        "tr '\\0' '\\n' < /proc/$(pgrep -x courierd | head -1)/environ | grep DEFAULTDELIVERY",
+    ),
+    tell="`grep` finds DEFAULTDELIVERY in a file other than `/etc/courier/courierd`; a line in that file that has no "
+    "effect only waits for `systemctl restart courier`.",
+    alike=("maildrop-spool-delivery", "stale-daemon-processes"),
+    bites=("courierlocal",),
+    upgrades=(
+        Upgrade(
+            version="0.76",
+            packaging="debian",
+            act="after",
+            step="Set DEFAULTDELIVERY in `/etc/courier/courierd`, and not in `/etc/courier/esmtpd`, as a much-followed "
+            "article about this upgrade says.",
+        ),
+    ),
     known=(
         "run: trixie, Courier 1.4.1: has no effect in esmtpd, has one in courierd",
         "run: bookworm, Courier 1.0.16: the same",
         "run: forky, Courier 2.0.6: the same",
+        "reported: https://georgik.sinusgear.com/tag/courier/ (names esmtpd)",
         "read: courier/libs/cdefaultdelivery.c, courier/module.local/deliver.c, courierctl.start, 1.4.1",
     ),
     references=("https://georgik.sinusgear.com/tag/courier/",),

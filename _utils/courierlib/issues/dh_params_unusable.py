@@ -3,16 +3,12 @@ DH parameters are missing or cannot be read: clients that offer only DHE are ref
 
 ## What you see
 
-Usually nothing but the log. With OpenSSL, for every connection:
+Usually nothing but the log. With OpenSSL there are lines for every connection. One names the file, `dhparams.pem`,
+and says what is wrong. The next one names the certificate's file, which is innocent: couriertls looks for parameters
+there when it has found none.
 
-```text
-couriertls: /etc/courier/dhparams.pem: error:FFFFFFFF80000002:system library::No such file or directory
-imapd-ssl: ip=[::ffff:127.0.0.1], couriertls: /etc/courier/dhparams.pem: error:1E08010C:DECODER routines::unsupported
-imapd-ssl: ip=[::ffff:127.0.0.1], couriertls: /etc/courier/imapd.pem: error:1E08010C:DECODER routines::unsupported
-```
-
-The last line names the certificate's file because couriertls looks there next. With GnuTLS the file is never named.
-There is a line only when a client is refused:
+With GnuTLS the file is never named. There is a line only when a client is refused, and it is the same as for a broken
+certificate:
 
 ```text
 imapd-ssl: ip=[192.0.2.7], No supported cipher suites have been found.
@@ -26,18 +22,14 @@ on working too. No mail is lost.
 
 ## Check by hand
 
-The file is the one that `TLS_DHPARAMS` names in `imapd-ssl`, `pop3d-ssl`, `esmtpd` and `esmtpd-ssl`:
+The first command shows which file counts, service by service.
 
-```console
-# openssl dhparam -in /etc/courier/dhparams.pem -noout -text | head -1
-    DH Parameters: (3072 bit)
-# grep -n -e ----- /etc/courier/dhparams.pem
-59:-----BEGIN DH PARAMETERS-----
-77:-----END DH PARAMETERS-----
-```
+In it there must be one `BEGIN` and one `END`, spelled `-----BEGIN DH PARAMETERS-----` and `-----END DH
+PARAMETERS-----`. `X9.42 DH PARAMETERS` (from `openssl dhparam -dsaparam`) is not read. Of several blocks only the first
+counts. With OpenSSL 3, no `EC PARAMETERS` may stand before it.
 
-There must be two such lines, spelled like that. `X9.42 DH PARAMETERS` (from `openssl dhparam -dsaparam`) is not read.
-Of several blocks only the first counts. With OpenSSL 3, no `EC PARAMETERS` may stand before it.
+The last command prints the length, such as `DH Parameters: (3072 bit)`, on a healthy host. Anything else is an error:
+the file is not there, or not what it should be.
 
 ## Fix by hand
 
@@ -76,7 +68,7 @@ error.
 """
 
 from courierlib import dh, tlsfiles
-from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown
+from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown, Upgrade
 
 _SERVERS = ("imapd-ssl", "pop3d-ssl", "esmtpd-ssl", "courieresmtpd", "imapd", "pop3d", "esmtpd")
 
@@ -88,6 +80,21 @@ ISSUE = Issue(
     interrupts="nothing: couriertls reads the file for every connection",
     fixed_by="courier.fix_dh",
     choices={"group": dh.GROUPS},
+    look=(
+        "grep '^TLS_DHPARAMS' /etc/courier/esmtpd /etc/courier/*-ssl",
+        "grep -n -e ----- /etc/courier/dhparams.pem",
+        "openssl dhparam -in /etc/courier/dhparams.pem -noout -text 2>&1 | head -1",
+    ),
+    tell="`openssl s_client -connect localhost:993` still names a cipher, which it does not with `pem-unreadable`, and "
+    "the file of the DH parameters has no sound block; a sound one that is too short is `dh-params-weak`.",
+    bites=("couriertls",),
+    upgrades=(
+        Upgrade(
+            version="0.73",
+            act="after",
+            step="Name the DH parameters with `TLS_DHPARAMS` and make the file: `TLS_DHCERTFILE` is not read any more.",
+        ),
+    ),
     known=(
         "run: trixie with an OpenSSL 3.5.7 couriertls 1.4.1: missing, garbage, X9.42, truncated, damaged END line, "
         "indented, CR-only, EC PARAMETERS first: a DHE-only client is refused, others work",
@@ -96,6 +103,7 @@ ISSUE = Issue(
         "run: bookworm 1.0.16, trixie 1.4.1 (GnuTLS): missing: gnutls-cli, DHE-only, naming ffdhe2048, works",
         "run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6 (GnuTLS): damaged END line, indented, CR-only, even prime, "
         "generator 1: cannot occur, a DHE-only client works",
+        "read: INSTALL, 1.4.1: 0.73 removed TLS_DHCERTFILE; TLS_DHPARAMS takes its place",
         "read: load_dh_params() in libs/tcpd/libcouriertls.c, read_dh_params() in libcouriergnutls.c, 1.4.1",
     ),
     signatures=(
@@ -105,12 +113,14 @@ ISSUE = Issue(
             sample="ip=[192.0.2.7], couriertls: /etc/courier/dhparams.pem: error:FFFFFFFF80000002:system library::"
             "No such file or directory",
             known="run: trixie, couriertls 1.4.1 with OpenSSL 3.5.7",
+            tls="OpenSSL 3",
         ),
         Signature(
             process=_SERVERS,
             pattern=r"couriertls: \S+: error:1E08010C:DECODER routines::unsupported",
             sample="couriertls: /etc/courier/dhparams.pem: error:1E08010C:DECODER routines::unsupported",
             known="run: trixie, couriertls 1.4.1 with OpenSSL 3.5.7",
+            tls="OpenSSL 3",
         ),
         Signature(
             process=_SERVERS,
@@ -118,24 +128,28 @@ ISSUE = Issue(
             sample="ip=[192.0.2.7], couriertls: /etc/courier/dhparams.pem: error:0908F066:PEM routines:"
             "get_header_and_data:bad end line",
             known="run: PEM_read_bio and the error texts of OpenSSL 1.1.1l; read: sslerror() in libcouriertls.c, 1.4.1",
+            tls="OpenSSL 1.1",
         ),
         Signature(
             process=_SERVERS,
             pattern=r"couriertls: connect: error:0A0000C1:SSL routines::no shared cipher",
             sample="ip=[::ffff:127.0.0.1], couriertls: connect: error:0A0000C1:SSL routines::no shared cipher",
             known="run: trixie, couriertls 1.4.1 with OpenSSL 3.5.7",
+            tls="OpenSSL 3",
         ),
         Signature(
             process=_SERVERS,
             pattern=r"couriertls: connect: error:(02800067:Diffie-Hellman|0180006C:bignum) routines::",
             sample="ip=[192.0.2.7], couriertls: connect: error:02800067:Diffie-Hellman routines::modulus too large",
             known="run: trixie, couriertls 1.4.1 with OpenSSL 3.5.7",
+            tls="OpenSSL 3",
         ),
         Signature(
             process=_SERVERS,
             pattern=r"No supported cipher suites have been found\.",
             sample="ip=[192.0.2.7], No supported cipher suites have been found.",
             known="run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6 (GnuTLS)",
+            tls="GnuTLS",
         ),
     ),
     references=("https://www.rfc-editor.org/rfc/rfc7919",),

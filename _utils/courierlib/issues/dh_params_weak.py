@@ -3,17 +3,15 @@ Mail clients hang up during the TLS handshake: DH parameters too short
 
 ## What you see
 
-Mail programs report that the secure connection failed, while others go on working. The log says one of these:
+Mail programs report that the secure connection failed, while others go on working. With OpenSSL 1.0 the client looked
+at the parameters and hung up, and the log says so:
 
 ```text
-courier couriertls: accept: error:14094417:SSL routines:ssl3_read_bytes:sslv3 alert illegal parameter
-imapd-ssl: ip=[::ffff:127.0.0.1], couriertls: /etc/courier/imapd.pem: error:1E08010C:DECODER routines::unsupported
-imapd-ssl: ip=[::ffff:127.0.0.1], couriertls: connect: error:0A0000C1:SSL routines::no shared cipher
+couriertls: accept: error:14094417:SSL routines:ssl3_read_bytes:sslv3 alert illegal parameter
 ```
 
-The first is from OpenSSL 1.0: the client looked at the parameters and hung up. The others are from OpenSSL 3, which
-refuses to use the parameters. It names `imapd.pem` although `dhparams.pem` is at fault, and it does so for every
-connection.
+OpenSSL 3 itself refuses to use the parameters. For every connection it logs a line that names the certificate's file,
+such as `imapd.pem`, although `dhparams.pem` is at fault. For a client that is lost there is `no shared cipher` too.
 
 ## What it breaks
 
@@ -26,22 +24,12 @@ takes only the length from the file and uses a published group of at least 2048 
 
 ## Check by hand
 
-Which TLS library is it?
+The first command names the TLS library. With `libgnutls` this is not your problem.
 
-```console
-# ldd /usr/bin/couriertls | grep -E 'libssl|libgnutls'
-        libssl.so.3 => /lib/x86_64-linux-gnu/libssl.so.3 (0x00007f6096528000)
-```
+The second command says which file counts, service by service, and the third how long the prime in it is. Less than
+2048 bits is too short. Where `TLS_DHPARAMS` names another file, look at that one.
 
-How long is the prime? Less than 2048 bits is too short:
-
-```console
-# openssl dhparam -in /etc/courier/dhparams.pem -noout -text | head -1
-    DH Parameters: (1024 bit)
-```
-
-The file is the one that `TLS_DHPARAMS` names in `imapd-ssl`, `pop3d-ssl`, `esmtpd` and `esmtpd-ssl`. If it is not set
-or cannot be read, the block in the certificate's file counts:
+If `TLS_DHPARAMS` is not set or cannot be read, the block in the certificate's file counts:
 
 ```console
 # sed -n '/BEGIN DH PARAMETERS/,/END DH PARAMETERS/p' /etc/courier/imapd.pem | openssl dhparam -noout -text | head -1
@@ -110,6 +98,14 @@ ISSUE = Issue(
     interrupts="nothing: couriertls reads the file for every connection",
     fixed_by="courier.fix_dh",
     choices={"group": dh.GROUPS},
+    look=(
+        "ldd /usr/bin/couriertls | awk '/libssl|libgnutls/ {print $1}'",
+        "grep '^TLS_DHPARAMS' /etc/courier/esmtpd /etc/courier/*-ssl",
+        "openssl dhparam -in /etc/courier/dhparams.pem -noout -text 2>&1 | head -1",
+    ),
+    tell="`openssl s_client -connect localhost:993` still names a cipher, which it does not with `pem-unreadable`, and "
+    "the DH parameters have fewer than 2048 bits.",
+    bites=("couriertls",),
     known=(
         "run: trixie with an OpenSSL 3.5.7 couriertls 1.4.1: a DHE-only client of TLS 1.2 is refused, others work",
         "run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6 (GnuTLS): cannot occur, a DHE-only client works",
@@ -125,24 +121,28 @@ ISSUE = Issue(
             sample="courier couriertls: accept: error:14094417:SSL routines:ssl3_read_bytes:sslv3 alert illegal "
             "parameter",
             known="reported: https://georgik.sinusgear.com/tag/courier/ (OpenSSL 1.0)",
+            tls="OpenSSL 1.0",
         ),
         Signature(
             process=_SERVERS,
             pattern=r"couriertls: accept: error:0A000417:SSL routines::[a-z0-9/]+ alert illegal parameter",
             sample="ip=[192.0.2.7], couriertls: accept: error:0A000417:SSL routines::ssl/tls alert illegal parameter",
             known="run: trixie, couriertls 1.4.1 with OpenSSL 3.5.7",
+            tls="OpenSSL 3",
         ),
         Signature(
             process=_SERVERS,
             pattern=r"couriertls: \S+: error:1E08010C:DECODER routines::unsupported",
             sample="ip=[192.0.2.7], couriertls: /etc/courier/imapd.pem: error:1E08010C:DECODER routines::unsupported",
             known="run: trixie, couriertls 1.4.1 with OpenSSL 3.5.7",
+            tls="OpenSSL 3",
         ),
         Signature(
             process=_SERVERS,
             pattern=r"couriertls: connect: error:0A0000C1:SSL routines::no shared cipher",
             sample="ip=[::ffff:127.0.0.1], couriertls: connect: error:0A0000C1:SSL routines::no shared cipher",
             known="run: trixie, couriertls 1.4.1 with OpenSSL 3.5.7",
+            tls="OpenSSL 3",
         ),
         Signature(
             process=_SERVERS,
@@ -150,6 +150,7 @@ ISSUE = Issue(
             sample="ip=[192.0.2.7], couriertls: connect: error:1417A0C1:SSL routines:tls_post_process_client_hello:"
             "no shared cipher",
             known="run: the error text of OpenSSL 1.1.1l; read: sslerror() in libcouriertls.c, 1.4.1",
+            tls="OpenSSL 1.1",
         ),
     ),
     references=(

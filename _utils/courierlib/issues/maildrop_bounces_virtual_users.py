@@ -3,17 +3,17 @@ maildrop -d: mail bounces with "Invalid user specified" when authdaemon cannot b
 
 ## What you see
 
+Senders get their mail back, `NOTICE: mail delivery status.`, with this in it, and the log has it too:
+
 ```text
-courierlocal: id=…,addr=<carol@virt.example.test>: ERR: authdaemon: s_connect() failed: Permission denied
 courierlocal: id=…,addr=<carol@virt.example.test>: Invalid user specified.
-courierlocal: id=…,addr=<carol@virt.example.test>,status: failure
 ```
 
-Senders get `NOTICE: mail delivery status.` with the first two lines in it. The next message to the same address is
-refused at once, with `556 Address unavailable.`
+In the log the line before it may blame authdaemon, and the line after it says `status: failure`. The next message to
+the same address is refused at once, with `556 Address unavailable.`
 
-With `-a` in the line, the second message is `/usr/bin/maildrop: Temporary authentication failure.` and the status is
-`deferred`: nothing is lost yet.
+With `-a` in the line, maildrop says `Temporary authentication failure.` instead, and the status is `deferred`:
+nothing is lost yet.
 
 ## What it breaks
 
@@ -30,18 +30,25 @@ Courier delivers to them without DEFAULTDELIVERY.
 
 ## Check by hand
 
+The problem is there if DEFAULTDELIVERY runs maildrop with `-d`. Which accounts it hits stands in the table above. A
+healthy host shows `./Maildir`, or a line without `-d`.
+
+`drwxr-x---` says that authdaemon's socket is closed to all but the group courier. That is the default, and right.
+`drwxr-x--x` is open.
+
+The last command lists the addresses that have bounced or failed lately. A healthy host prints nothing.
+
+What maildrop does with one account can be tried, as the account's own user and group; an empty message is delivered
+if it works:
+
 ```console
-# grep '^DEFAULTDELIVERY' /etc/courier/courierd
-DEFAULTDELIVERY='|/usr/bin/maildrop -w 90 -V 1 -d "${RECIPIENT}"'
-# ls -ld /run/courier/authdaemon
-drwxr-x--- 2 courier courier 100 Nov 22 17:08 /run/courier/authdaemon
 # setpriv --reuid vmail --regid vmail --clear-groups maildrop -d carol@virt.example.test </dev/null; echo $?
 ERR: authdaemon: s_connect() failed: Permission denied
 Invalid user specified.
 67
 ```
 
-Take the account's own user and group for `vmail`. 67 is a bounce, 75 a deferral, 0 a delivery (of an empty message).
+67 is a bounce, 75 a deferral, 0 a delivery.
 
 ## Fix by hand
 
@@ -109,22 +116,42 @@ from collections.abc import Iterator
 from courierlib import delivery
 from courierlib.delivery import MaildropRun
 from courierlib.host import Account, Host
-from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown
+from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown, Upgrade
 from courierlib.plan import Action
 
 ISSUE = Issue(
     id="maildrop-bounces-virtual-users",
     component="delivery",
     severity=Severity.CRITICAL,
-    affects=Affects(since="0.76", packaging="debian"),
+    affects=Affects(since="0.76"),
     interrupts="delivery, for the second in which courierd is restarted; mail that arrives meanwhile waits",
     choices={"strategy": delivery.STRATEGIES},
     allows=(delivery.OPEN_SOCKET, delivery.NO_MAILDIR),
+    look=(
+        "grep '^DEFAULTDELIVERY' /etc/courier/courierd",
+        "stat -c '%A %U:%G %n' /run/courier/authdaemon",
+        "courier show all",
+    ),
+    tell="DEFAULTDELIVERY runs maildrop with `-d`, and the log says `status: failure` or `Temporary authentication "
+    "failure.`",
+    alike=("maildrop-home-directory", "maildrop-spool-delivery"),
+    bites=("maildrop", "authdaemond"),
+    upgrades=(
+        Upgrade(
+            version="0.76",
+            packaging="debian",
+            act="after",
+            step='Do not follow the note of Debian\'s package: leave `-d "${RECIPIENT}"` out of DEFAULTDELIVERY.',
+        ),
+    ),
     known=(
         "run: trixie, Courier 1.4.1, maildrop 3.1.8",
         "run: bookworm, Courier 1.0.16, maildrop 2.9.3",
         "run: forky, Courier 2.0.6, maildrop 4.0.4",
-        "read: libs/maildrop/main.C, 1.4.1: without -a, an authdaemon that does not answer counts as no such user",
+        "read: libs/maildrop/main.C, 1.4.1: without -a, an authdaemon that does not answer counts as no such user; "
+        "Courier's own build is no exception",
+        "read: debian/courier-maildrop.templates, 0.76.1, as blankon-packages/courier has it: recommends "
+        '-d "${RECIPIENT}"',
     ),
     signatures=(
         Signature(

@@ -3,17 +3,16 @@
 
 ## What you see
 
-The mail log repeats this for every message to some accounts, and mail for them stays in the queue:
+The mail log repeats this for every message to some accounts, each time with `status: deferred`, and their mail stays
+in the queue:
 
 ```text
 courierlocal: id=…,from=<>,addr=<carol@virt.example.test>: maildrop: Unable to change to home directory.
-courierlocal: id=…,from=<>,addr=<carol@virt.example.test>,status: deferred
 ```
 
 The program is called `/usr/bin/maildrop` in that line when DEFAULTDELIVERY has options after it. Where the account's
-user ID has no entry in passwd at all, the text is `maildrop: Cannot determine my username.` A home that maildrop does
-not trust gives `maildrop: Home directory owned by wrong user.` or `maildrop: Invalid home directory permissions -
-world writable.`
+user ID has no entry in passwd at all, maildrop cannot determine its username. A home that belongs to somebody else or
+is world-writable is not trusted, and that is said too.
 
 ## What it breaks
 
@@ -28,20 +27,15 @@ DEFAULTDELIVERY.
 
 ## Check by hand
 
-```console
-# grep '^DEFAULTDELIVERY' /etc/courier/courierd
-DEFAULTDELIVERY='| /usr/bin/maildrop'
-# maildrop -v | grep Courier
-Courier Authentication Library extension enabled.
-# authenumerate | awk -F'\\t' '$5 == "" {print $1, $2, $4}'
-carol@virt.example.test 900 /srv/mail/carol
-alice 1000 /home/alice
-# getent passwd 900 | cut -d: -f6
-/home/vmail
-```
+The problem is there if all three commands say so:
 
-The problem is there if DEFAULTDELIVERY runs maildrop without `-d`, `maildrop -v` does *not* print `Courier-specific
-maildrop build`, and the third command lists an account whose home differs from what passwd has for its user ID.
+* DEFAULTDELIVERY runs maildrop without `-d`. On a host that needs no maildrop it says `./Maildir`.
+* maildrop is the separate package: `Courier Authentication Library extension enabled.` Courier's own build says
+  `Courier-specific maildrop build`, and has no such problem.
+* The last command lists the accounts whose home is not the one that passwd has for their user ID. A healthy host
+  prints nothing, however it delivers.
+
+Accounts for which authdaemon knows a Maildir are left out of that list, because they do not need DEFAULTDELIVERY.
 
 ## Fix by hand
 
@@ -132,7 +126,7 @@ from collections.abc import Iterator
 from courierlib import delivery
 from courierlib.delivery import MaildropRun
 from courierlib.host import Account, Host
-from courierlib.issue import Affects, Finding, Issue, Severity, Signature
+from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Upgrade
 from courierlib.plan import Action
 
 ISSUE = Issue(
@@ -143,10 +137,31 @@ ISSUE = Issue(
     interrupts="delivery, for the second in which courierd is restarted; mail that arrives meanwhile waits",
     choices={"strategy": delivery.STRATEGIES},
     allows=(delivery.OPEN_SOCKET, delivery.NO_MAILDIR),
+    look=(
+        "grep '^DEFAULTDELIVERY' /etc/courier/courierd",
+        "maildrop -v | grep Courier",
+        'authenumerate | awk -F\'\\t\' \'$5 == "" {home = "none"; getent = "getent passwd " $2 " | cut -d: -f6"; '
+        'getent | getline home; close(getent); if (home != $4) print $1 ": " $4 ", in passwd " home}\' | head -5',
+    ),
+    tell="The log says `status: deferred`, and DEFAULTDELIVERY runs maildrop without `-d`; with `-d` it is "
+    "`maildrop-bounces-virtual-users`.",
+    alike=("maildrop-bounces-virtual-users", "maildrop-spool-delivery"),
+    bites=("maildrop",),
+    upgrades=(
+        Upgrade(
+            version="0.76",
+            packaging="debian",
+            act="after",
+            step="If DEFAULTDELIVERY runs maildrop, choose a strategy of `courier.ensure_maildrop`: the separate "
+            "maildrop package takes an account's home from passwd.",
+        ),
+    ),
     known=(
         "run: trixie, Courier 1.4.1, maildrop 3.1.8",
         "run: bookworm, Courier 1.0.16, maildrop 2.9.3",
         "run: forky, Courier 2.0.6, maildrop 4.0.4",
+        "read: debian/courier-maildrop.templates, 0.76.1, as blankon-packages/courier has it: "
+        "courier-maildrop gives way to the separate package",
         "read: libs/maildrop/main.C, 1.4.1: Courier's own build takes the home from Courier instead",
     ),
     signatures=(

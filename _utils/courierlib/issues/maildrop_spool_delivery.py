@@ -15,26 +15,16 @@ Mail goes into `/var/mail/NAME`, which Courier's IMAP and POP3 servers never rea
 it. The sender gets no bounce.
 
 Where maildrop has looked the account up (`-d`, and authdaemon answered), it may not write to `/var/mail` at all. Mail
-is then deferred, and the log does say so:
-
-```text
-courierlocal: …addr=<carol@virt.example.test>: /usr/bin/maildrop: Unable to create a dot-lock at /var/mail/770.0.mx1.
-courierlocal: …addr=<carol@virt.example.test>,status: deferred
-```
+is then deferred, and the log does say so: `Unable to create a dot-lock`.
 
 ## Check by hand
 
-```console
-# grep '^DEFAULTDELIVERY' /etc/courier/courierd
-DEFAULTDELIVERY='| /usr/bin/maildrop'
-# grep -n DEFAULT /etc/maildroprc
-5:#DEFAULT="$HOME/Maildir"
-# ls -l /var/mail
--rw------- 1 alice mail 435 Nov 22 17:09 alice
-# ls /home/alice/Maildir/new
-```
+The problem is there if DEFAULTDELIVERY runs maildrop and every line with `DEFAULT` in `/etc/maildroprc` is a comment.
+Then `find` lists the mailboxes in `/var/mail` that hold mail, while the Maildirs stay empty (`ls
+/home/alice/Maildir/new`).
 
-maildrop is run, `DEFAULT` is a comment, and the mailbox in `/var/mail` grows while the Maildir stays empty.
+A healthy host has `DEFAULTDELIVERY=./Maildir`, or a `DEFAULT` in force. Mailboxes in `/var/mail` that do not grow any
+more are left from earlier.
 
 ## Fix by hand
 
@@ -97,7 +87,7 @@ from collections.abc import Iterator
 
 from courierlib import delivery
 from courierlib.host import Account, Host
-from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown
+from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown, Upgrade
 from courierlib.plan import Action
 
 ISSUE = Issue(
@@ -108,10 +98,29 @@ ISSUE = Issue(
     interrupts="delivery, for the second in which courierd is restarted; mail that arrives meanwhile waits",
     choices={"strategy": delivery.STRATEGIES},
     allows=(delivery.OPEN_SOCKET, delivery.NO_MAILDIR),
+    look=(
+        "grep '^DEFAULTDELIVERY' /etc/courier/courierd",
+        "grep -n DEFAULT /etc/maildroprc",
+        "find /var/mail -type f -size +0 -printf '%s bytes in %p\\n' | head -5",
+    ),
+    tell="The log says `success: Message delivered.`, and a mailbox in `/var/mail` grows.",
+    alike=("courierd-not-running", "defaultdelivery-in-wrong-file", "maildrop-home-directory"),
+    bites=("maildrop", "maildir"),
+    upgrades=(
+        Upgrade(
+            version="0.76",
+            packaging="debian",
+            act="after",
+            step="If DEFAULTDELIVERY runs maildrop, set `DEFAULT` in `/etc/maildroprc`, because "
+            "`/etc/courier/maildroprc` is not read any more, or choose a strategy of `courier.ensure_maildrop`.",
+        ),
+    ),
     known=(
         "run: trixie, Courier 1.4.1, maildrop 3.1.8",
         "run: bookworm, Courier 1.0.16, maildrop 2.9.3",
         "run: forky, Courier 2.0.6, maildrop 4.0.4",
+        "read: debian/courier-maildrop.templates, 0.76.1, as blankon-packages/courier has it: "
+        "the site's filter moves to /etc/maildroprc",
         "read: libs/maildrop/main.C, 1.4.1: Courier's own build delivers into MAILDROPDEFAULT instead",
     ),
     signatures=(

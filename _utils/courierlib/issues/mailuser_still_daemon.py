@@ -3,20 +3,13 @@ SMTP answers 432 Service temporarily unavailable: MAILUSER is still daemon
 
 ## What you see
 
-Every message is refused after `MAIL FROM`:
+Every message is refused after `MAIL FROM` with `432 Service temporarily unavailable.` `EHLO` no longer offers
+`STARTTLS` either. For each attempt the log has a line of submit, `Permission denied`, which does not say on what, and
+this one:
 
 ```text
-432 Service temporarily unavailable.
-```
-
-The log has, for each attempt:
-
-```text
-submit: Permission denied
 courieresmtpd: submitclient: EOF from submit.
 ```
-
-`EHLO` no longer offers `STARTTLS` either.
 
 ## What it breaks
 
@@ -25,17 +18,12 @@ cannot send. Delivery of what is queued, IMAP and POP go on.
 
 ## Check by hand
 
-```console
-# grep -n '^MAIL' /etc/courier/esmtpd /etc/courier/esmtpd-msa /etc/courier/esmtpd-ssl
-/etc/courier/esmtpd:319:MAILUSER="daemon"
-/etc/courier/esmtpd:320:MAILGROUP="daemon"
-# stat -c '%U:%G %a %n' /var/lib/courier/tmp
-courier:courier 770 /var/lib/courier/tmp
-```
+The listeners run as `MAILUSER:MAILGROUP`, and must be able to write to `tmp`. A healthy host says `courier` in the
+first two commands, and the third one counts three listeners of that user, one for each port.
 
-The listeners run as `MAILUSER:MAILGROUP`, and must be able to write to `tmp`. The names themselves do not matter:
-`daemon:courier` and `courier:daemon` both work, a user of your own in the group `courier` as well, and so do empty
-values. If it is `tmp` that belongs to `daemon`, see `spool-wrong-owner`.
+The names themselves do not matter: `daemon:courier` and `courier:daemon` both work, a user of your own in the group
+`courier` as well, and so do empty values. If it is `tmp` that belongs to `daemon`, see `spool-wrong-owner`. If
+listeners run as `daemon` although the settings say `courier`, see `stale-daemon-processes`.
 
 ## Fix by hand
 
@@ -83,7 +71,7 @@ from functools import partial
 
 from courierlib import settings, spool
 from courierlib.host import Host
-from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown
+from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown, Upgrade
 from courierlib.plan import Action, EditFile
 from courierlib.queue import allow_start
 
@@ -94,6 +82,21 @@ ISSUE = Issue(
     affects=Affects(),
     interrupts="SMTP, for the second in which esmtpd is restarted",
     allows=("delete-expired-mail",),
+    look=(
+        "grep -n '^MAIL' /etc/courier/esmtpd /etc/courier/esmtpd-msa /etc/courier/esmtpd-ssl",
+        "stat -c '%U:%G %a %n' /var/lib/courier/tmp",
+        "ps -ww -o user= -o args= -C couriertcpd | awk '/courieresmtpd/ {print $1}' | sort | uniq -c",
+    ),
+    tell="`/etc/courier/esmtpd` says `MAILUSER=daemon` while `/var/lib/courier/tmp` belongs to `courier`.",
+    bites=("esmtpd", "submit"),
+    upgrades=(
+        Upgrade(
+            version="0.76",
+            packaging="debian",
+            act="after",
+            step="If you kept your own `/etc/courier/esmtpd`, set `MAILUSER` and `MAILGROUP` in it to `courier`.",
+        ),
+    ),
     known=(
         "run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6: daemon:daemon; 432, submit: Permission denied",
         "run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6: daemon:courier, courier:daemon, courier: and : work",

@@ -3,12 +3,14 @@ A PEM file with CR or mixed line ends takes TLS down
 
 ## What you see
 
-Every TLS connection breaks at once, on one service or on all. The log says, depending on the version of OpenSSL:
+Every TLS connection breaks at once, on one service or on all. The log says that there is no start line, in words and
+with a number that depend on the version of OpenSSL:
 
 ```text
-couriertls: /etc/courier/esmtpd.pem: error:0906D06C:PEM routines:PEM_read_bio:no start line
 imapd-ssl: ip=[::ffff:127.0.0.1], couriertls: /etc/courier/imapd.pem: error:0480006C:PEM routines::no start line
 ```
+
+The start line is there, for everybody to see. Many other kinds of damage give the same message: see `pem-unreadable`.
 
 ## What it breaks
 
@@ -28,17 +30,10 @@ Windows line ends are often blamed. They are harmless with OpenSSL 3 and with Gn
 
 ## Check by hand
 
-How many carriage returns are there, and how many of them stand alone?
+On a healthy host every file has `0 CR`. As many CR as LF are Windows line ends, harmless. More CR than LF: here is the
+cause, if the second command names `libssl`. With `libgnutls` they are harmless too.
 
-```console
-# tr -cd '\r' </etc/courier/imapd.pem | wc -c
-211
-# tr -cd '\n' </etc/courier/imapd.pem | wc -c
-0
-```
-
-The same number twice: Windows line ends, harmless. More carriage returns than newlines: here is the cause. Without
-any carriage return this is not your problem: see `pem-unreadable`.
+Without any CR this is not your problem: see `pem-unreadable`.
 
 ## Fix by hand
 
@@ -88,6 +83,13 @@ ISSUE = Issue(
     affects=Affects(tls="openssl"),
     interrupts="nothing: couriertls reads the file for every connection",
     fixed_by="courier.fix_pem_eol",
+    look=(
+        'for f in /etc/courier/*.pem; do echo "$f: $(tr -cd \'\\r\' <"$f" | wc -c) CR, '
+        '$(tr -cd \'\\n\' <"$f" | wc -c) LF"; done',
+        "ldd /usr/bin/couriertls | awk '/libssl|libgnutls/ {print $1}'",
+    ),
+    tell="The file has more carriage returns than newlines; if it has none, it is `pem-unreadable`.",
+    bites=("couriertls",),
     known=(
         "run: trixie with an OpenSSL 3.5.7 couriertls 1.4.1: CR-only, wholly or in part: no TLS; CRLF works",
         "run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6 (GnuTLS): cannot occur, TLS keeps working with CR-only",
@@ -101,18 +103,21 @@ ISSUE = Issue(
             pattern=_PATTERN,
             sample="couriertls: /etc/courier/esmtpd.pem: error:0906D06C:PEM routines:PEM_read_bio:no start line",
             known="reported: https://georgik.sinusgear.com/tag/courier/ (OpenSSL 1.0)",
+            tls="OpenSSL 1.0",
         ),
         Signature(
             process=_SERVERS,
             pattern=_PATTERN,
             sample="couriertls: /etc/courier/imapd.pem: error:0909006C:PEM routines:get_name:no start line",
             known="run: PEM_read_bio and the error texts of OpenSSL 1.1.1l; read: sslerror() in libcouriertls.c, 1.4.1",
+            tls="OpenSSL 1.1",
         ),
         Signature(
             process=_SERVERS,
             pattern=_PATTERN,
             sample="ip=[192.0.2.7], couriertls: /etc/courier/imapd.pem: error:0480006C:PEM routines::no start line",
             known="run: trixie, couriertls 1.4.1 with OpenSSL 3.5.7",
+            tls="OpenSSL 3",
         ),
     ),
     references=("https://georgik.sinusgear.com/tag/courier/",),

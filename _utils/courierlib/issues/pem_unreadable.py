@@ -8,18 +8,10 @@ certificate's file, even if the private key has a file of its own and that one i
 
 ```text
 imapd-ssl: ip=[::ffff:127.0.0.1], couriertls: /etc/courier/imapd.pem: error:0480006C:PEM routines::no start line
-imapd-ssl: ip=[::ffff:127.0.0.1], couriertls: /etc/courier/imapd.pem: error:04800066:PEM routines::bad end line
-imapd-ssl: ip=[::ffff:127.0.0.1], couriertls: /etc/courier/imapd.pem: error:1E08010C:DECODER routines::unsupported
-couriertls: /etc/courier/imapd.pem: error:05800074:x509 certificate routines::key values mismatch
-imapd-ssl: ip=[::ffff:127.0.0.1], couriertls: connect: error:0A000076:SSL routines::no suitable signature algorithm
 ```
 
-With GnuTLS (all of Debian) it names nothing:
-
-```text
-imapd-ssl: ip=[::ffff:127.0.0.1], No supported cipher suites have been found.
-imapd-ssl: ip=[::ffff:127.0.0.1], Decryption has failed.
-```
+With GnuTLS (all of Debian) the log names the file only if it is missing or may not be read. Otherwise it talks of
+cipher suites, or of decryption, where a certificate is meant.
 
 ## What it breaks
 
@@ -41,26 +33,21 @@ What each build can read:
 
 ## Check by hand
 
-```console
-# grep -n -e ----- /etc/courier/imapd.pem
-144:-----BEGIN RSA PRIVATE KEY-----
-182:-----END RSA PRIVATE KEY----------BEGIN CERTIFICATE-----
-210:-----END CERTIFICATE-----
-```
+The first command lists the markers with their line numbers, and nothing of what is between them. On a healthy host
+every file has one private key and at least one certificate, the server's first; each marker begins with its five
+dashes and ends with five, and each BEGIN has its END. Look for two markers with the same number (glued), blanks before
+a marker (indented), a missing END, `ENCRYPTED`, and files that are not listed at all.
 
-Every marker must stand alone on its line, without blanks before it, and each BEGIN needs its END. There must be one
-private key and at least one certificate, the server's first. `ENCRYPTED` must not occur.
-
-Do key and certificate belong together? These two must be the same:
+The second command prints for each file what the public key in the certificate and that of the private key hash to. On
+a healthy host the two are equal. `e3b0c442` stands for one that cannot be read. OpenSSL's own message says why:
 
 ```console
-# openssl x509 -in /etc/courier/imapd.pem -noout -pubkey | sha256sum
-ec3552d21a0bad5bc8f4f2d5028e862be6e776b4be7877861eebce5629a58314  -
-# openssl pkey -in /etc/courier/imapd.pem -pubout | sha256sum
-ec3552d21a0bad5bc8f4f2d5028e862be6e776b4be7877861eebce5629a58314  -
+# openssl x509 -in /etc/courier/imapd.pem -noout
+# openssl pkey -in /etc/courier/imapd.pem -noout
 ```
 
-`Could not find certificate` or `Could not find private key` says which part cannot be read.
+`Could not find certificate` or `Could not find private key` says which part cannot be read. Where `TLS_CERTFILE` or
+`TLS_PRIVATE_KEYFILE` names other files, look at those, and at `imapd.pem.NAME` if only one name is struck.
 
 ## Fix by hand
 
@@ -109,20 +96,24 @@ markers anywhere, which is why a file that worked on Debian fails elsewhere.
 """
 
 from courierlib import pem, tlsfiles
-from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown
+from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown, Upgrade
 from courierlib.tree import Unreadable
 
 _SERVERS = ("imapd-ssl", "pop3d-ssl", "esmtpd-ssl", "courieresmtpd", "imapd", "pop3d", "esmtpd")
 _PEM = r"couriertls: \S+: error:[0-9A-F]+:PEM routines:[A-Za-z_]*:(no start line|bad end line|bad base64 decode)"
 _MISMATCH = r"couriertls: \S+: error:[0-9A-F]+:x509 certificate routines:[A-Za-z0-9_]*:key values mismatch"
 _MISSING = r"couriertls: \S+: error:[0-9A-F]+:system library:[a-z]*:(No such file or directory|Permission denied)"
-_RUN_OPENSSL = "run: trixie, couriertls 1.4.1 with OpenSSL 3.5.7"
-_RUN_GNUTLS = "run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6 (GnuTLS)"
-_RUN_OLD = "run: PEM_read_bio and X509_check_private_key of OpenSSL {}; read: sslerror() in libcouriertls.c, 1.4.1"
+_OLD = "run: PEM_read_bio and X509_check_private_key of OpenSSL {}; read: sslerror() in libcouriertls.c, 1.4.1"
+_KNOWN = {
+    "OpenSSL 1.0": _OLD.format("1.0.2q"),
+    "OpenSSL 1.1": _OLD.format("1.1.1l"),
+    "OpenSSL 3": "run: trixie, couriertls 1.4.1 with OpenSSL 3.5.7",
+    "GnuTLS": "run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6 (GnuTLS)",
+}
 
 
-def _signature(pattern: str, message: str, known: str) -> Signature:
-    return Signature(process=_SERVERS, pattern=pattern, sample=f"ip=[192.0.2.7], {message}", known=known)
+def _signature(tls: str, pattern: str, message: str) -> Signature:
+    return Signature(_SERVERS, pattern, f"ip=[192.0.2.7], {message}", _KNOWN[tls], tls)
 
 
 ISSUE = Issue(
@@ -131,11 +122,30 @@ ISSUE = Issue(
     severity=Severity.HIGH,
     affects=Affects(),
     interrupts="nothing: couriertls reads the file for every connection",
+    look=(
+        "grep -noE '[[:blank:]]*-*(BEGIN|END) [A-Z0-9. ]+-*' /etc/courier/*d.pem",
+        'for f in /etc/courier/*d.pem; do echo "$f: certificate '
+        '$(openssl x509 -in "$f" -noout -pubkey 2>/dev/null | sha256sum | cut -c1-8), key '
+        '$(openssl pkey -in "$f" -passin pass: -pubout 2>/dev/null | sha256sum | cut -c1-8)"; done',
+    ),
+    tell="`openssl s_client -connect localhost:993` says `Cipher is (NONE)` or `bad signature`, where it still names a "
+    "cipher with bad DH parameters, and the file has no more carriage returns than newlines.",
+    bites=("couriertls",),
+    upgrades=(
+        Upgrade(
+            version="0.76.3",
+            packaging="debian",
+            act="before",
+            step="Take certificate requests (`CERTIFICATE REQUEST`) out of the PEM files: Debian's couriertls is built "
+            "with GnuTLS from then on, which cannot use a file with one in it.",
+        ),
+    ),
     known=(
         "run: trixie with an OpenSSL 3.5.7 couriertls 1.4.1, and bookworm 1.0.16, trixie 1.4.1, forky 2.0.6 (GnuTLS): "
         "every line of the table",
         "read: read_certfile() in libs/tcpd/libcouriertls.c, set_cert() in libcouriergnutls.c, 1.4.1",
         "read: get_name() and get_header_and_data() in crypto/pem/pem_lib.c, OpenSSL 3.0",
+        "read: debian/changelog: built with GnuTLS instead of OpenSSL since 0.76.3-2",
         "reported: https://georgik.sinusgear.com/tag/courier/ (OpenSSL 1.0)",
     ),
     signatures=(
@@ -144,76 +154,79 @@ ISSUE = Issue(
             pattern=_PEM,
             sample="couriertls: /etc/courier/esmtpd.pem: error:0906D06C:PEM routines:PEM_read_bio:no start line",
             known="reported: https://georgik.sinusgear.com/tag/courier/ (OpenSSL 1.0)",
+            tls="OpenSSL 1.0",
         ),
         _signature(
+            "OpenSSL 1.1",
             _PEM,
             "couriertls: /etc/courier/imapd.pem: error:0909006C:PEM routines:get_name:no start line",
-            _RUN_OLD.format("1.1.1l"),
         ),
         _signature(
+            "OpenSSL 1.0",
             _PEM,
             "couriertls: /etc/courier/imapd.pem: error:0906D066:PEM routines:PEM_read_bio:bad end line",
-            _RUN_OLD.format("1.0.2q"),
         ),
         _signature(
+            "OpenSSL 1.1",
             _PEM,
             "couriertls: /etc/courier/imapd.pem: error:0908F066:PEM routines:get_header_and_data:bad end line",
-            _RUN_OLD.format("1.1.1l"),
+        ),
+        _signature("OpenSSL 3", _PEM, "couriertls: /etc/courier/imapd.pem: error:0480006C:PEM routines::no start line"),
+        _signature("OpenSSL 3", _PEM, "couriertls: /etc/courier/imapd.pem: error:04800066:PEM routines::bad end line"),
+        _signature(
+            "OpenSSL 3", _PEM, "couriertls: /etc/courier/imapd.pem: error:04800064:PEM routines::bad base64 decode"
         ),
         _signature(
-            _PEM, "couriertls: /etc/courier/imapd.pem: error:0480006C:PEM routines::no start line", _RUN_OPENSSL
-        ),
-        _signature(_PEM, "couriertls: /etc/courier/imapd.pem: error:04800066:PEM routines::bad end line", _RUN_OPENSSL),
-        _signature(
-            _PEM, "couriertls: /etc/courier/imapd.pem: error:04800064:PEM routines::bad base64 decode", _RUN_OPENSSL
-        ),
-        _signature(
+            "OpenSSL 3",
             r"couriertls: \S+: error:1E08010C:DECODER routines::unsupported",
             "couriertls: /etc/courier/imapd.pem: error:1E08010C:DECODER routines::unsupported",
-            _RUN_OPENSSL,
         ),
         _signature(
+            "OpenSSL 3",
             r"couriertls: \S+: error:1C800064:Provider routines::bad decrypt",
             "couriertls: /etc/courier/imapd.pem: error:1C800064:Provider routines::bad decrypt",
-            _RUN_OPENSSL,
         ),
         _signature(
+            "OpenSSL 3",
             _MISMATCH,
             "couriertls: /etc/courier/imapd.pem: error:05800074:x509 certificate routines::key values mismatch",
-            _RUN_OPENSSL,
         ),
         _signature(
+            "OpenSSL 1.0",
             _MISMATCH,
             "couriertls: /etc/courier/imapd.pem: error:0B080074:x509 certificate routines:X509_check_private_key:"
             "key values mismatch",
-            _RUN_OLD.format("1.0.2q and 1.1.1l"),
         ),
         _signature(
+            "OpenSSL 1.1",
+            _MISMATCH,
+            "couriertls: /etc/courier/imapd.pem: error:0B080074:x509 certificate routines:X509_check_private_key:"
+            "key values mismatch",
+        ),
+        _signature(
+            "OpenSSL 3",
             r"couriertls: connect: error:0A000076:SSL routines::no suitable signature algorithm",
             "couriertls: connect: error:0A000076:SSL routines::no suitable signature algorithm",
-            _RUN_OPENSSL,
         ),
         _signature(
+            "OpenSSL 3",
             r"couriertls: \S+: error:0680009B:asn1 encoding routines::too long",
             "couriertls: /etc/courier/imapd.pem: error:0680009B:asn1 encoding routines::too long",
-            _RUN_OPENSSL,
         ),
         _signature(
+            "OpenSSL 3",
             _MISSING,
             "couriertls: /etc/courier/imapd.pem: error:FFFFFFFF80000002:system library::No such file or directory",
-            _RUN_OPENSSL,
         ),
         _signature(
+            "GnuTLS",
             r"couriertls: /\S+: (No such file or directory|Permission denied)",
             "couriertls: /etc/courier/imapd.pem: No such file or directory",
-            _RUN_GNUTLS,
         ),
         _signature(
-            r"No supported cipher suites have been found\.",
-            "No supported cipher suites have been found.",
-            _RUN_GNUTLS,
+            "GnuTLS", r"No supported cipher suites have been found\.", "No supported cipher suites have been found."
         ),
-        _signature(r"Decryption has failed\.", "Decryption has failed.", _RUN_GNUTLS),
+        _signature("GnuTLS", r"Decryption has failed\.", "Decryption has failed."),
     ),
     references=("https://www.rfc-editor.org/rfc/rfc7468",),
 )

@@ -25,23 +25,12 @@ older than 48 hours and courierd can read it again: see `courierd-not-running`.
 
 ## Check by hand
 
-```console
-# stat -c '%U:%G %a %n' /var/lib/courier /var/lib/courier/* /run/courier /run/courier/authdaemon
-root:root 755 /var/lib/courier
-courier:courier 750 /var/lib/courier/allfilters
-courier:courier 600 /var/lib/courier/couriersslimapcache
-courier:courier 600 /var/lib/courier/couriersslpop3cache
-courier:courier 750 /var/lib/courier/filters
-daemon:daemon 750 /var/lib/courier/msgq
-daemon:daemon 750 /var/lib/courier/msgs
-daemon:daemon 770 /var/lib/courier/tmp
-courier:courier 750 /var/lib/courier/track
-root:courier 775 /run/courier
-courier:courier 750 /run/courier/authdaemon
-```
+On a healthy host everything that `stat` lists is `courier:courier`, only `/run/courier` is `root:courier`. The modes
+are 750, 770 for `tmp`, 775 for `/run/courier`; `msgq` is 755 on Debian 12. `/var/lib/courier` itself is
+`courier:courier 750` up to Debian 12 and `root:root 755` since Debian 13; both work.
 
-This is how it should be, but for the three lines with `daemon`. `/var/lib/courier` itself is `courier:courier 750` up
-to Debian 12 and `root:root 755` since Debian 13; both work.
+`find` lists what lies in the queue and is not in the group `courier`. A healthy host prints nothing: what root left
+there is not listed, and may stay.
 
 ## Fix by hand
 
@@ -108,7 +97,7 @@ from itertools import islice
 
 from courierlib import spool
 from courierlib.host import Host
-from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown
+from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown, Upgrade
 from courierlib.plan import Action, SetOwnership, StartService
 from courierlib.queue import allow_start
 from courierlib.startup import kept_down
@@ -121,6 +110,23 @@ ISSUE = Issue(
     affects=Affects(),
     interrupts="SMTP, for the second in which courierd is restarted",
     allows=("delete-expired-mail",),
+    look=(
+        "stat -c '%U:%G %a %n' /var/lib/courier/* /run/courier /run/courier/authdaemon",
+        "find /var/lib/courier/tmp /var/lib/courier/msg[sq] -mindepth 1 ! -user root ! -group courier "
+        "-printf '%u:%g %m %p\\n' | head -5",
+    ),
+    tell="`stat` shows that `tmp`, `msgs`, `msgq` or another directory of Courier does not belong to `courier`.",
+    alike=("courierd-not-running",),
+    bites=("submit", "queue", "courierd", "courierfilter", "authdaemond"),
+    upgrades=(
+        Upgrade(
+            version="0.76",
+            packaging="debian",
+            act="after",
+            step="Look whether everything in `/var/lib/courier` belongs to `courier` now, also where the upgrade was "
+            "interrupted or the spool lies elsewhere.",
+        ),
+    ),
     known=(
         "run: trixie 1.4.1: each directory of the table, and the entries of tmp, msgs and msgq, given to daemon",
         "run: bookworm 1.0.16: the same but allfilters, and /var/lib/courier itself",

@@ -3,21 +3,15 @@ Old Courier daemons are still running after an upgrade or a start by hand
 
 ## What you see
 
-A service does not start, although nothing is wrong with its settings:
+A service does not start, although nothing is wrong with its settings. systemd says:
 
 ```text
 courier-mta.service: Can't open PID file '/run/courier/esmtpd.pid' (yet?) after start: No such file or directory
-courier-mta.service: Failed with result 'protocol'.
 ```
 
-Port 25 answers all the same. If the old process runs as another user, it answers:
-
-```text
-432 Service temporarily unavailable.
-```
-
-and the log has `submit: Permission denied`. Or everything seems well, and changed settings or a security update have
-no effect.
+Port 25 answers all the same. If the old process runs as another user, it answers `432 Service temporarily
+unavailable.`, and submit logs `Permission denied`. Or everything seems well, and changed settings or a security
+update have no effect.
 
 ## What it breaks
 
@@ -26,22 +20,12 @@ or the old user. `systemctl restart` does not reach a process that systemd did n
 
 ## Check by hand
 
-Who has the port, and in which unit is it?
+The first command says who has port 25. On a healthy host that is a `couriertcpd` whose number `systemctl status
+courier-mta` names too.
 
-```console
-# ss -ltnp 'sport = :25'
-State  Recv-Q Send-Q Local Address:Port Peer Address:PortProcess
-LISTEN 0      4096               *:25              *:*    users:(("couriertcpd",pid=7072,fd=3))
-# ps -o pid,user,cgroup:45,args -C courierd,courierfilter,couriertcpd,courierlogger,authdaemond | cut -c1-130
-```
-
-Every line should name a unit such as `/system.slice/courier-mta.service`, and `root` or `courier` as user. Which ones
-run a program that has been replaced?
-
-```console
-# ls -l /proc/[0-9]*/exe 2>/dev/null | grep '(deleted)'
-lrwxrwxrwx 1 root       root       0 Nov 22 17:20 /proc/7624/exe -> /usr/lib/courier/courier/courierd (deleted)
-```
+The second lists the daemons that run as neither `root` nor `courier`, or in no unit of Courier's: number, user,
+program and unit. The third lists those whose program has been replaced while they run. A healthy host prints nothing
+for either. A `MAILUSER` of your own, or a unit of your own, is listed by the second command, and is right.
 
 ## Fix by hand
 
@@ -100,7 +84,7 @@ instead of `systemctl start courier-mta`, and from programs replaced without a r
 from collections.abc import Collection, Iterator, Sequence
 
 from courierlib.host import Host, Process
-from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown
+from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown, Upgrade
 from courierlib.plan import Action, EndProcess, StartService
 from courierlib.queue import allow_start
 from courierlib.services import Service, Systemd
@@ -114,6 +98,30 @@ ISSUE = Issue(
     interrupts="services that are restarted: their new connections for a second, and their open IMAP and POP sessions",
     fixed_by="courier.fix_processes",
     allows=("delete-expired-mail",),
+    look=(
+        "ss -Hltnp 'sport = :25'",
+        "ps -ww -o pid=,user:12=,comm=,cgroup= -C authdaemond,courierd,courierfilter,courierlogger,couriertcpd | "
+        'awk \'($2 != "root" && $2 != "courier") || $4 !~ /courier[a-z-]*\\.service$/\'',
+        "find /proc/[0-9]*/exe -lname '*courier*(deleted)' -printf '%p -> %l\\n' 2>/dev/null",
+    ),
+    tell="`ps` shows a daemon that runs as `daemon` or outside its unit, while `MAILUSER` and the spool's owner are "
+    "`courier`.",
+    alike=("defaultdelivery-in-wrong-file",),
+    bites=("smtp-ports", "imap-ports", "esmtpd", "courierd"),
+    upgrades=(
+        Upgrade(
+            version="0.76",
+            packaging="debian",
+            act="before",
+            step="Stop Courier with its old script: the new ones do not know the old processes.",
+        ),
+        Upgrade(
+            version="0.76",
+            packaging="debian",
+            act="after",
+            step="Look for daemons that still run as `daemon`: `ps -u daemon -o pid,args`.",
+        ),
+    ),
     known=(
         "run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6: a listener run by daemon outside its unit holds port 25",
         "run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6: programs replaced while they run",
