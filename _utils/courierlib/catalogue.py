@@ -24,6 +24,8 @@ HEADINGS = (
     "Why it happens",
 )
 COMPONENTS = ("services", "delivery", "mta", "tls", "auth")
+GENERATIONS = ("OpenSSL 1.0", "OpenSSL 1.1", "OpenSSL 3", "GnuTLS")
+"""Generations of TLS libraries whose messages differ."""
 
 _ONLY_PYTHON = re.compile(r"\(\?[aiLmsux]|\(\?P|\(\?<|\\[AZz]|[*+?}]\+|\(\?>")
 """What JavaScript or RE2 do not know: inline flags, named groups, lookbehind, anchors, possessive quantifiers."""
@@ -86,6 +88,7 @@ def collect(modules: Iterable[ModuleType]) -> Mapping[str, Entry]:
         if entry.id in found:
             raise Inconsistent(f"{entry.source}: id {entry.id!r} is already that of {found[entry.id].source}")
         found[entry.id] = entry
+    _refuse_bad_relations(found)
     return dict(sorted(found.items(), key=lambda item: (-item[1].issue.severity, item[0])))
 
 
@@ -109,9 +112,45 @@ def _entry(module: ModuleType) -> Entry:
     fix = getattr(module, "fix", None)
     if _keywords(fix) != set(issue.choices):
         raise Inconsistent(f"{source}: choices {', '.join(issue.choices) or 'none'} are not the options of its fix")
+    if not issue.look:
+        raise Inconsistent(f"{source}: look is empty; name the commands by whose output the issue is seen")
+    for upgrade in issue.upgrades:
+        if upgrade.act not in ("before", "after"):
+            raise Inconsistent(f"{source}: upgrade to {upgrade.version}: act {upgrade.act!r} is not before or after")
     for signature in issue.signatures:
+        if signature.tls and signature.tls not in GENERATIONS:
+            raise Inconsistent(f"{source}: tls {signature.tls!r} of a signature is none of {', '.join(GENERATIONS)}")
         _refuse_bad(signature.pattern, signature.sample, source)
     return Entry(issue, title, article.strip() + "\n", check, fix, source)
+
+
+def _refuse_bad_relations(entries: Mapping[str, Entry]) -> None:
+    """Refuse what an issue says of another one that does not hold."""
+    owners: dict[str, Entry] = dict(entries)
+    for entry in entries.values():
+        for other in entry.issue.alike:
+            if other == entry.id or other not in entries:
+                raise Inconsistent(f"{entry.source}: alike {other!r} is not the id of another issue")
+        for former in entry.issue.formerly:
+            if former in owners:
+                raise Inconsistent(f"{entry.source}: formerly {former!r} is an id of {owners[former].source}")
+            owners[former] = entry
+        for other in entries.values():
+            if other is not entry and not entry.issue.tell and shares_line(entry.issue, other.issue):
+                raise Inconsistent(f"{entry.source}: shares a log line with {other.id}, so tell must set it apart")
+
+
+def shares_line(one: Issue, other: Issue) -> bool:
+    """Whether a line that one issue is known by would name the other one too.
+
+    The process does not count: a line pasted without its tag does not say which it was.
+    """
+    return any(
+        re.search(reader.pattern, speaker.sample)
+        for readers, speakers in ((one, other), (other, one))
+        for reader in readers.signatures
+        for speaker in speakers.signatures
+    )
 
 
 def _keywords(fix: Callable | None) -> set[str]:

@@ -9,11 +9,11 @@ import types
 import pytest
 
 from courierlib import catalogue
-from courierlib.issue import Affects, Issue, Severity, Signature
+from courierlib.issue import Affects, Issue, Severity, Signature, Upgrade
 
 ARTICLE = "Mail stops\n\n" + "\n\n".join(f"## {heading}\n\nText." for heading in catalogue.HEADINGS)
 SIGNATURE = Signature(("imapd",), r"no start line", "PEM routines::no start line", "run: trixie")
-ISSUE = Issue("some-issue", "tls", Severity.HIGH, Affects(), "nothing", ("run: trixie",), (SIGNATURE,))
+ISSUE = Issue("some-issue", "tls", Severity.HIGH, Affects(), "nothing", ("run: trixie",), (SIGNATURE,), look=("ls",))
 
 
 def module(doc=ARTICLE, issue=ISSUE, name="some_issue", **more):
@@ -50,6 +50,19 @@ def test_a_sound_issue_file_is_taken():
             module(issue=dataclasses.replace(ISSUE, signatures=(dataclasses.replace(SIGNATURE, pattern="(?i)no"),))),
             "JavaScript or RE2",
         ),
+        (
+            module(issue=dataclasses.replace(ISSUE, signatures=(dataclasses.replace(SIGNATURE, tls="LibreSSL"),))),
+            "tls 'LibreSSL' of a signature is none of OpenSSL 1.0",
+        ),
+        (module(issue=dataclasses.replace(ISSUE, look=())), "look is empty"),
+        (
+            module(issue=dataclasses.replace(ISSUE, upgrades=(Upgrade("0.76", "during", "Wait."),))),
+            "upgrade to 0.76: act 'during' is not before or after",
+        ),
+        (module(issue=dataclasses.replace(ISSUE, alike=("no-such-issue",))), "alike 'no-such-issue'"),
+        (module(issue=dataclasses.replace(ISSUE, alike=("some-issue",))), "alike 'some-issue'"),
+        (module(issue=dataclasses.replace(ISSUE, formerly=("some-issue",))), "formerly 'some-issue'"),
+        (module(issue=dataclasses.replace(ISSUE, formerly=("old-issue", "old-issue"))), "formerly 'old-issue'"),
     ],
 )
 def test_an_inconsistent_issue_file_is_refused_by_name(broken, message):
@@ -61,6 +74,38 @@ def test_an_inconsistent_issue_file_is_refused_by_name(broken, message):
 def test_an_id_is_used_once():
     with pytest.raises(catalogue.Inconsistent, match="already that of"):
         catalogue.collect([module(), module()])
+
+
+def other_module(**changes):
+    issue = dataclasses.replace(ISSUE, id="other-issue", **changes)
+    return module(issue=issue, name="other_issue")
+
+
+def test_a_former_id_belongs_to_one_issue_and_to_no_living_one():
+    renamed = module(issue=dataclasses.replace(ISSUE, formerly=("old-issue",), signatures=()))
+    assert list(catalogue.collect([renamed, other_module(formerly=("older-issue",))])) == ["other-issue", "some-issue"]
+    for taken in ("old-issue", "some-issue"):
+        with pytest.raises(
+            catalogue.Inconsistent, match=rf"other_issue.py: formerly '{taken}' is an id of .*some_issue"
+        ):
+            catalogue.collect([renamed, other_module(formerly=(taken,))])
+
+
+def test_issues_that_share_a_log_line_say_how_to_tell_them_apart():
+    telling = dataclasses.replace(ISSUE, tell="The file has carriage returns.")
+    wider = (Signature(("esmtpd",), r"(no|bad) .*line$", "a bad end line", "run: trixie"),)
+    for silent in (other_module(), other_module(signatures=wider)):
+        for modules in ([module(issue=telling), silent], [silent, module(issue=telling)]):
+            with pytest.raises(catalogue.Inconsistent, match="other_issue.py: shares a log line with some-issue"):
+                catalogue.collect(modules)
+    assert catalogue.collect([module(issue=telling), other_module(signatures=wider, tell="It has none.")])
+    assert catalogue.collect([module(), other_module(signatures=())])
+
+
+def test_issues_that_look_alike_may_name_each_other():
+    one = module(issue=dataclasses.replace(ISSUE, alike=("other-issue",)))
+    entries = catalogue.collect([one, other_module(signatures=(), alike=("some-issue",))])
+    assert [entry.issue.alike for entry in entries.values()] == [("some-issue",), ("other-issue",)]
 
 
 def test_choices_of_an_issue_are_the_keyword_arguments_of_its_fix():
