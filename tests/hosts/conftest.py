@@ -13,22 +13,29 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "_utils"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "kb"))
 
 from fleet import Managed
 from lab import NAMES, SUITES, Lab, Machine, Master, prepare
+from machine import REPOSITORY
+from pages import results
+from roots import OPENSSL
+
+from courierlib import catalogue
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--hosts-all",
         action="store_true",
-        help="run the tests that take a `release` on every Debian release, not on trixie alone",
+        help="run the tests that take a `release` on every Debian release, not on trixie alone, those that show an "
+        "issue on every kind of host, and keep what they show in tests/hosts/results",
     )
 
 
-RESULTS = Path(__file__).resolve().parent / "results"
 _OUTCOME = pytest.StashKey[bool]()
 _RESULTS = pytest.StashKey[dict]()
+"""What was shown and recorded: by path of the file that keeps it, and by issue or state."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -47,40 +54,86 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """``--hosts-all`` writes what was shown on which host; a partial run keeps the results of the other tests."""
     if not session.config.getoption("--hosts-all", default=False):
         return
-    for base, shown in session.config.stash[_RESULTS].items():
-        RESULTS.mkdir(exist_ok=True)
-        path = RESULTS / f"{base}.json"
+    for path, shown in session.config.stash[_RESULTS].items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         kept = json.loads(path.read_text()) if path.exists() else {}
         path.write_text(json.dumps(kept | shown, indent=1, sort_keys=True) + "\n")
 
 
+Keep = Callable[[Path, str, dict], None]
+
+
 @pytest.fixture
-def shown(request: pytest.FixtureRequest) -> Iterator[Callable[[str, str, Machine], None]]:
+def keep(request: pytest.FixtureRequest) -> Iterator[Keep]:
+    """``keep(path, key, facts)`` puts facts into a file of results, if the test passes."""
+    noted: list[tuple[Path, str, dict]] = []
+    yield lambda path, key, facts: noted.append((path, key, facts))
+    if request.node.stash.get(_OUTCOME, False):
+        for path, key, facts in noted:
+            request.config.stash[_RESULTS].setdefault(path, {})[key] = facts
+
+
+def _host_facts(machine: Machine, issue: str) -> dict[str, str]:
+    report = machine.salt_call("courier.info").value
+    return {"courier": report["version"], "tls": report["tls"], "fingerprint": results.issue_fingerprint(issue)}
+
+
+@pytest.fixture
+def shown(request: pytest.FixtureRequest, keep: Keep) -> Callable[[str, str, Machine], None]:
     """
     ``shown(issue, outcome, machine)`` notes what a test proves, and is kept if the test passes.
 
     ``outcome`` is ``repaired`` (it occurs here, was found, repaired, and gone), ``found`` (it occurs and is found, and
     nothing repairs it) or ``cannot occur`` (the same breakage was made here, and mail and TLS still worked).
     """
-    noted: list[tuple[str, str, dict[str, str]]] = []
 
     def note(issue: str, outcome: str, machine: Machine) -> None:
         if outcome not in ("repaired", "found", "cannot occur"):
             raise ValueError(f"outcome {outcome!r}")
-        report = machine.salt_call("courier.info").value
-        facts = {"courier": report["version"], "tls": report["tls"], "outcome": outcome, "test": request.node.name}
-        noted.append((machine.base.name, issue, facts))
+        facts = _host_facts(machine, issue) | {"outcome": outcome, "test": request.node.name}
+        keep(results.RESULTS / f"{machine.base.name}.json", issue, facts)
 
-    yield note
-    if request.node.stash.get(_OUTCOME, False):
-        for base, issue, facts in noted:
-            request.config.stash[_RESULTS].setdefault(base, {})[issue] = facts
+    return note
+
+
+@pytest.fixture
+def recorded(request: pytest.FixtureRequest, keep: Keep) -> Callable[..., None]:
+    """
+    ``recorded(issue, state, machine, *choices)`` keeps what the issue's article shows of a machine, if the test passes.
+
+    ``state`` is ``healthy`` or ``broken``; ``choices`` are words such as ``strategy=maildir`` for the announced repair
+    of the broken one. Only ``--hosts-all`` records, and each issue on one kind of host: Debian 13 where it can occur
+    there, else the same with OpenSSL.
+    """
+
+    def record(issue: str, state: str, machine: Machine, *choices: str) -> None:
+        if state not in ("healthy", "broken"):
+            raise ValueError(f"state {state!r}")
+        entry = catalogue.load()[issue]
+        base = OPENSSL if entry.issue.affects.tls == "openssl" else "trixie"
+        if machine.base.name != base or not request.config.getoption("--hosts-all"):
+            return
+        salt = [f"salt-call courier.check {issue}"]
+        if state == "broken":
+            salt.append(" ".join(["salt-call", entry.fixed_by, *choices, "test=True"]))
+        facts = _host_facts(machine, issue) | {
+            "base": base,
+            "salt": [{"command": command, "text": machine.salt_shown(command)} for command in salt],
+            "shell": [{"command": command, "text": machine.shell_shown(command)} for command in entry.issue.look],
+        }
+        for trace in (machine.salt.venv, machine.repository, REPOSITORY):
+            assert str(trace) not in json.dumps(facts), f"{trace} is not on an administrator's host"
+        keep(results.RESULTS / "outputs" / f"{issue}.json", state, facts)
+
+    return record
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "release" in metafunc.fixturenames:
-        every = metafunc.config.getoption("--hosts-all", default=False)
-        metafunc.parametrize("release", SUITES if every else ["trixie"])
+        every = NAMES if "shown" in metafunc.fixturenames else SUITES
+        metafunc.parametrize(
+            "release", every if metafunc.config.getoption("--hosts-all", default=False) else ["trixie"]
+        )
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import imaplib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import smtplib
@@ -457,10 +458,30 @@ class Machine:
 
         ``options`` are further options of salt-call, such as ``--file-root=/srv/salt``.
         """
-        tool = [str(self.salt.venv / "bin/python"), str(self.salt.venv / "bin/salt-call"), "--local"]
-        flags = ["-m", str(REPOSITORY), "--out=json", "--no-color", "--retcode-passthrough", *options]
-        done = self.run([*tool, *flags, function, *salt_arguments(args, kwargs)], check=False, timeout=timeout)
+        flags = ["--out=json", "--retcode-passthrough", *options]
+        words = [function, *salt_arguments(args, kwargs)]
+        done = self.run([*self._salt_call, *flags, *words], check=False, timeout=timeout)
         return Answer(decode(done.stdout).get("local"), done.returncode, done.stdout, done.stderr)
+
+    def salt_shown(self, command: str) -> str:
+        """What a terminal shows, colours apart, of ``salt-call …`` as an administrator types it."""
+        tool, *words = shlex.split(command)
+        if tool != "salt-call":
+            raise ValueError(command)
+        return self._terminal([*self._salt_call, *words])
+
+    def shell_shown(self, command: str) -> str:
+        """What a terminal shows of a command in root's shell."""
+        return self._terminal(["bash", "-c", command])
+
+    def _terminal(self, argv: Sequence[str]) -> str:
+        """Standard output and errors of a command in the order in which they come."""
+        return self.run(["sh", "-c", 'exec "$@" 2>&1', "sh", *argv], check=False).stdout
+
+    @property
+    def _salt_call(self) -> list[str]:
+        tool = [str(self.salt.venv / "bin/python"), str(self.salt.venv / "bin/salt-call")]
+        return [*tool, "--local", "-m", str(REPOSITORY), "--no-color"]
 
     def start_minion(self, master: Master, timeout: float = 90) -> None:
         """Start a minion as a unit, enabled so that it survives a reboot, and wait until it answers."""

@@ -12,6 +12,7 @@ from lab import ALICE, ALICE_PASSWORD, BOB, Machine
 from courierlib.settings import assign
 
 Shown = Callable[[str, str, Machine], None]
+Recorded = Callable[..., None]
 
 CAROL = "carol@virt.example.test"
 """A virtual user for whom authdaemon knows no Maildir; the passwd home of her user ID does not exist."""
@@ -86,7 +87,7 @@ def delivered(machine: Machine, marker: str, folder: str, timeout: float = 10) -
     return found.splitlines()[0]
 
 
-def test_virtual_user_whose_home_maildrop_cannot_find(host: Managed, shown: Shown) -> None:
+def test_virtual_user_whose_home_maildrop_cannot_find(host: Managed, shown: Shown, recorded: Recorded) -> None:
     machine = host.machine
     set_delivery(machine, MAILDROP)
     since = time.time() - 1
@@ -97,6 +98,7 @@ def test_virtual_user_whose_home_maildrop_cannot_find(host: Managed, shown: Show
     found = findings(host, "maildrop-home-directory", "maildrop-bounces-virtual-users")
     assert list(found) == ["maildrop-home-directory"]
     assert CAROL in found["maildrop-home-directory"]
+    recorded("maildrop-home-directory", "broken", machine, "strategy=mailfilter")
 
     enforce(host, "mailfilter")
     machine.run("courier flush")
@@ -105,7 +107,7 @@ def test_virtual_user_whose_home_maildrop_cannot_find(host: Managed, shown: Show
     shown("maildrop-home-directory", "repaired", machine)
 
 
-def test_recommended_maildrop_line_bounces_mail(host: Managed, shown: Shown) -> None:
+def test_recommended_maildrop_line_bounces_mail(host: Managed, shown: Shown, recorded: Recorded) -> None:
     machine = host.machine
     set_delivery(machine, RECOMMENDED)
     since = time.time() - 1
@@ -120,6 +122,8 @@ def test_recommended_maildrop_line_bounces_mail(host: Managed, shown: Shown) -> 
     found = findings(host, "maildrop-home-directory", "maildrop-bounces-virtual-users")
     assert list(found) == ["maildrop-bounces-virtual-users"]
     assert "mail bounces at once" in found["maildrop-bounces-virtual-users"]
+    choices = ("strategy=authdaemon", "allow=open-authdaemon-socket")
+    recorded("maildrop-bounces-virtual-users", "broken", machine, *choices)
 
     enforce(host, "authdaemon", "open-authdaemon-socket")
     machine.run("systemd-tmpfiles --create", check=False)
@@ -133,7 +137,7 @@ def test_recommended_maildrop_line_bounces_mail(host: Managed, shown: Shown) -> 
     shown("maildrop-bounces-virtual-users", "repaired", machine)
 
 
-def test_mail_that_maildrop_puts_where_nobody_looks(host: Managed, shown: Shown) -> None:
+def test_mail_that_maildrop_puts_where_nobody_looks(host: Managed, shown: Shown, recorded: Recorded) -> None:
     machine = host.machine
     set_delivery(machine, MAILDROP)
     since = time.time() - 1
@@ -144,6 +148,7 @@ def test_mail_that_maildrop_puts_where_nobody_looks(host: Managed, shown: Shown)
 
     found = findings(host, "maildrop-spool-delivery")
     assert f"bytes in /var/mail/{ALICE}" in found["maildrop-spool-delivery"]
+    recorded("maildrop-spool-delivery", "broken", machine, "strategy=maildir")
 
     enforce(host, "maildir")
     machine.send(ALICE, "seen")
@@ -157,7 +162,7 @@ def test_mail_that_maildrop_puts_where_nobody_looks(host: Managed, shown: Shown)
     shown("maildrop-spool-delivery", "repaired", machine)
 
 
-def test_defaultdelivery_that_nobody_reads(host: Managed, shown: Shown) -> None:
+def test_defaultdelivery_that_nobody_reads(host: Managed, shown: Shown, recorded: Recorded) -> None:
     machine = host.machine
     set_delivery(machine, "| exit 77", file="esmtpd")
     assert machine.send(ALICE, "dead-setting").startswith("250 ")
@@ -165,6 +170,7 @@ def test_defaultdelivery_that_nobody_reads(host: Managed, shown: Shown) -> None:
 
     found = findings(host, "defaultdelivery-in-wrong-file")
     assert "has no effect" in found["defaultdelivery-in-wrong-file"]
+    recorded("defaultdelivery-in-wrong-file", "broken", machine)
 
     before = machine.run("pgrep -x courierd").stdout
     for changes in (True, False):

@@ -18,6 +18,7 @@ REFUSED = "432 Service temporarily unavailable."
 NOBODY_LISTENS = "nobody listens"
 
 Shown = Callable[[str, str, Machine], None]
+Recorded = Callable[..., None]
 
 
 def findings(host: Managed) -> dict[str, dict[str, str]]:
@@ -96,7 +97,9 @@ def test_services_of_a_stock_host_have_their_roles_and_are_up(machine_of, base: 
     }
 
 
-def test_mail_that_waits_for_courierd_is_found_and_delivered(managed, release: str, shown: Shown) -> None:
+def test_mail_that_waits_for_courierd_is_found_and_delivered(
+    managed, release: str, shown: Shown, recorded: Recorded
+) -> None:
     host = managed(release)
     machine = host.machine
     kill_courierd(machine)
@@ -106,6 +109,7 @@ def test_mail_that_waits_for_courierd_is_found_and_delivered(managed, release: s
     detail = findings(host)["courierd-not-running"]["service courier"]
     assert "no courierd process; courier is failed" in detail
     assert "1 message waiting" in detail
+    recorded("courierd-not-running", "broken", machine)
     assert set(repair(host, "courierd-not-running")) == {"service courier"}
     assert machine.arrived("waits-for-courierd")
     assert findings(host) == {}
@@ -158,7 +162,9 @@ def test_mail_of_yesterday_is_sent_only_with_leave(managed, release: str) -> Non
     assert machine.arrived("of-yesterday")
 
 
-def test_listener_that_runs_as_daemon_refuses_mail_until_repaired(managed, release: str, shown: Shown) -> None:
+def test_listener_that_runs_as_daemon_refuses_mail_until_repaired(
+    managed, release: str, shown: Shown, recorded: Recorded
+) -> None:
     host = managed(release)
     machine = host.machine
     assert machine.handshake(25, starttls="smtp").ok
@@ -170,6 +176,7 @@ def test_listener_that_runs_as_daemon_refuses_mail_until_repaired(managed, relea
     wait_for_log(machine, "courieresmtpd", "submitclient: EOF from submit.", since)
     before = machine.read("/etc/courier/esmtpd").decode()
     assert set(findings(host)) == {"mailuser-still-daemon"}
+    recorded("mailuser-still-daemon", "broken", machine)
     changes = repair(host, "mailuser-still-daemon")
     assert set(changes) == {"/etc/courier/esmtpd MAILUSER", "/etc/courier/esmtpd MAILGROUP"}
     assert machine.read("/etc/courier/esmtpd").decode() == before.replace('"daemon"', '"courier"')
@@ -191,7 +198,7 @@ def test_other_users_that_work_are_no_finding(managed, release: str, user: str, 
 
 
 def test_spool_of_daemon_is_given_back_without_taking_mail_from_its_senders(
-    managed, release: str, shown: Shown
+    managed, release: str, shown: Shown, recorded: Recorded
 ) -> None:
     host = managed(release)
     machine = host.machine
@@ -212,9 +219,11 @@ def test_spool_of_daemon_is_given_back_without_taking_mail_from_its_senders(
     machine.run(f"chgrp -R daemon {SPOOL}/tmp {SPOOL}/msgs {SPOOL}/msgq; rm /home/alice/.courier")
     restart(machine)
     assert offer(machine, "refused") == REFUSED
+    wait_for_log(machine, "submit", "Permission denied", since)
     wait_for_log(machine, "courierd", "ABNORMAL TERMINATION, exit status: 1", since)
     places = findings(host)["spool-wrong-owner"]
     assert {f"{SPOOL}/{area}{entries}" for area in ("tmp", "msgs", "msgq") for entries in ("", "/*")} == set(places)
+    recorded("spool-wrong-owner", "broken", machine)
     assert repair(host, "spool-wrong-owner")
     machine.wait_ready()
     assert (
@@ -270,7 +279,9 @@ def test_repair_of_the_spool_can_be_taken_back(machine_of) -> None:
     assert machine.run(f"stat -c %U:%G {SPOOL}/track").stdout == "daemon:daemon\n"
 
 
-def test_old_listener_that_holds_the_port_is_ended_and_esmtpd_started(managed, release: str, shown: Shown) -> None:
+def test_old_listener_that_holds_the_port_is_ended_and_esmtpd_started(
+    managed, release: str, shown: Shown, recorded: Recorded
+) -> None:
     host = managed(release)
     machine = host.machine
     session = imaplib.IMAP4_SSL(machine.address, 993, ssl_context=_trusting(), timeout=30)
@@ -280,10 +291,13 @@ def test_old_listener_that_holds_the_port_is_ended_and_esmtpd_started(managed, r
     machine.run(f"systemctl stop courier-mta; systemd-run -q --scope {old} >/dev/null 2>&1 </dev/null")
     restart(machine)
     assert machine.run("systemctl is-active courier-mta", check=False).stdout == "failed\n"
+    since = time.time()
     assert offer(machine, "refused") == REFUSED
+    wait_for_log(machine, "submit", "Permission denied", since)
     (pid,) = machine.run("pgrep -u daemon couriertcpd").stdout.split()
     detail = findings(host)["stale-daemon-processes"][f"process {pid} /usr/sbin/couriertcpd"]
     assert "run as daemon, not as courier" in detail
+    recorded("stale-daemon-processes", "broken", machine)
     changes = repair(host, "stale-daemon-processes")
     assert {"service courier-mta", f"process {pid} /usr/sbin/couriertcpd"} <= set(changes)
     assert machine.run("pgrep -u daemon courier", check=False).stdout == ""

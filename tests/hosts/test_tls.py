@@ -32,7 +32,7 @@ def tls_findings(report):
     return {(finding["id"], finding["where"]): finding for finding in report["findings"] if finding["id"] in TLS}
 
 
-def test_openssl_host_is_repaired_by_a_highstate(managed, shown):
+def test_openssl_host_is_repaired_by_a_highstate(managed, shown, recorded):
     host = managed(OPENSSL)
     machine = host.machine
     stock = {name: machine.read(f"/etc/courier/{name}.pem") for name in ("imapd", "pop3d")}
@@ -52,6 +52,8 @@ def test_openssl_host_is_repaired_by_a_highstate(managed, shown):
         ("pem-unreadable", "/etc/courier/pop3d.pem"),
     }
     assert {finding["severity"] for finding in found.values()} == {"high"}
+    for issue in ("dh-params-weak", "pem-line-ends"):
+        recorded(issue, "broken", machine)
 
     announced = host.highstate(test=True)
     assert not machine.handshake(993).ok
@@ -70,7 +72,7 @@ def test_openssl_host_is_repaired_by_a_highstate(managed, shown):
         shown(issue, "repaired", machine)
 
 
-def test_gnutls_host_gets_its_parameters_back_and_keeps_what_cannot_be_repaired(managed, shown):
+def test_gnutls_host_gets_its_parameters_back_and_keeps_what_cannot_be_repaired(managed, shown, recorded):
     host = managed("trixie")
     machine = host.machine
     machine.run(f"rm {DHPARAMS}")
@@ -90,6 +92,8 @@ def test_gnutls_host_gets_its_parameters_back_and_keeps_what_cannot_be_repaired(
         ("pem-unreadable", IMAPD): "high",
         ("pem-unreadable", "/etc/courier/pop3d.pem"): "high",
     }
+    for issue in ("dh-params-unusable", "pem-unreadable"):
+        recorded(issue, "broken", machine)
     done = host.highstate()
     assert set(done.changes) == {DHPARAMS, IMAPD}
     assert machine.handshake(465, tls12_dhe_only=True).key_exchange == "DH, 3072 bits"
