@@ -22,7 +22,8 @@ on working too. No mail is lost.
 
 ## Check by hand
 
-The first command shows which file counts, service by service.
+The first command shows which file counts, service by service: `esmtpd`, `esmtpd-ssl`, `imapd-ssl` and `pop3d-ssl`
+each have a line. Where that is another file than `/etc/courier/dhparams.pem`, look at that one.
 
 In it there must be one `BEGIN` and one `END`, spelled `-----BEGIN DH PARAMETERS-----` and `-----END DH
 PARAMETERS-----`. `X9.42 DH PARAMETERS` (from `openssl dhparam -dsaparam`) is not read. Of several blocks only the first
@@ -42,8 +43,8 @@ Write a published group (RFC 7919). Nothing is interrupted: couriertls reads the
 # mv /etc/courier/dhparams.tmp /etc/courier/dhparams.pem
 ```
 
-If `TLS_DHPARAMS` is not set anywhere, add `TLS_DHPARAMS=/etc/courier/dhparams.pem` to those four files, then restart
-the services: they read their settings only at the start.
+If `TLS_DHPARAMS` is not set anywhere, add `TLS_DHPARAMS=/etc/courier/dhparams.pem` to `imapd-ssl`, `pop3d-ssl`,
+`esmtpd` and `esmtpd-ssl`, then restart the services: they read their settings only at the start.
 
 ## Undo
 

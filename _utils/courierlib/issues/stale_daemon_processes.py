@@ -100,8 +100,8 @@ ISSUE = Issue(
     allows=("delete-expired-mail",),
     look=(
         "ss -Hltnp 'sport = :25'",
-        "ps -ww -o pid=,user:12=,comm=,cgroup= -C authdaemond,courierd,courierfilter,courierlogger,couriertcpd | "
-        'awk \'($2 != "root" && $2 != "courier") || $4 !~ /courier[a-z-]*\\.service$/\'',
+        "ps -ww -o pid=,user:12=,comm=,unit= -C authdaemond,courierd,courierfilter,courierlogger,couriertcpd | "
+        'awk \'($2 != "root" && $2 != "courier") || $4 !~ /^courier[a-z-]*\\.service$/\'',
         "find /proc/[0-9]*/exe -lname '*courier*(deleted)' -printf '%p -> %l\\n' 2>/dev/null",
     ),
     tell="`ps` shows a daemon that runs as `daemon` or outside its unit, while `MAILUSER` and the spool's owner are "
