@@ -164,7 +164,7 @@ def test_mail_that_maildrop_puts_where_nobody_looks(host: Managed, shown: Shown,
 
 def test_defaultdelivery_that_nobody_reads(host: Managed, shown: Shown, recorded: Recorded) -> None:
     machine = host.machine
-    set_delivery(machine, "| exit 77", file="esmtpd")
+    set_delivery(machine, MAILDROP, file="esmtpd")
     assert machine.send(ALICE, "dead-setting").startswith("250 ")
     assert machine.arrived("dead-setting").startswith(f"/home/{ALICE}/Maildir/new/")
 
@@ -177,7 +177,7 @@ def test_defaultdelivery_that_nobody_reads(host: Managed, shown: Shown, recorded
         applied = host.highstate(issues=["defaultdelivery-in-wrong-file"])
         assert (set(applied.results), bool(applied.changes)) == ({True}, changes)
     assert machine.run("pgrep -x courierd").stdout == before, "nothing needs a restart"
-    assert b"\n#DEFAULTDELIVERY='| exit 77'\n" in machine.read("/etc/courier/esmtpd")
+    assert f"\n#DEFAULTDELIVERY='{MAILDROP}'\n".encode() in machine.read("/etc/courier/esmtpd")
     assert machine.send(ALICE, "still-there").startswith("250 ")
     assert machine.arrived("still-there")
     shown("defaultdelivery-in-wrong-file", "repaired", machine)
