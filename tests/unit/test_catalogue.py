@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import subprocess
 import types
 
 import pytest
@@ -128,6 +129,16 @@ def test_every_article_is_plain_markdown_with_evidence(entry):
     kinds = r"(run|read|reported): \S"
     assert all(re.match(kinds, known) for known in entry.issue.known), entry.issue.known
     assert all(re.match(kinds, signature.known) for signature in entry.issue.signatures)
+
+
+@pytest.mark.parametrize("entry", catalogue.load().values(), ids=lambda entry: entry.id)
+def test_what_to_look_at_is_a_few_commands_that_a_shell_understands(entry):
+    assert 1 <= len(entry.issue.look) <= 3
+    before_the_repair = entry.article.partition("## Fix by hand")[0]
+    for command in entry.issue.look:
+        assert "\n" not in command
+        subprocess.run(["bash", "-n", "-c", command], check=True)
+        assert f"# {command}\n" not in before_the_repair, "the page shows it already"
 
 
 @pytest.mark.parametrize("entry", catalogue.load().values(), ids=lambda entry: entry.id)

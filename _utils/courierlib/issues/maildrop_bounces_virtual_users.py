@@ -30,8 +30,8 @@ Courier delivers to them without DEFAULTDELIVERY.
 
 ## Check by hand
 
-The problem is there if DEFAULTDELIVERY runs maildrop with `-d`. Which accounts it hits stands in the table above. A
-healthy host shows `./Maildir`, or a line without `-d`.
+Without `-d` in the first line this is not your problem. With `-d`, the table above says whom it hits: look for `-a`,
+for the name after `-d`, and at the mode of the socket's directory.
 
 `drwxr-x---` says that authdaemon's socket is closed to all but the group courier. That is the default, and right.
 `drwxr-x--x` is open.

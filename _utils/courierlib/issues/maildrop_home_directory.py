@@ -29,13 +29,15 @@ DEFAULTDELIVERY.
 
 The problem is there if all three commands say so:
 
-* DEFAULTDELIVERY runs maildrop without `-d`. On a host that needs no maildrop it says `./Maildir`.
+* DEFAULTDELIVERY runs maildrop with neither `-d` nor the name of a filter file. On a host that needs no maildrop it
+  says `./Maildir`.
 * maildrop is the separate package: `Courier Authentication Library extension enabled.` Courier's own build says
   `Courier-specific maildrop build`, and has no such problem.
-* The last command lists the accounts whose home is not the one that passwd has for their user ID. A healthy host
-  prints nothing, however it delivers.
+* The last command lists accounts whose home is not the one that passwd has for their user ID; `none` stands for a user
+  ID that passwd does not have. A healthy host prints nothing, however it delivers.
 
 Accounts for which authdaemon knows a Maildir are left out of that list, because they do not need DEFAULTDELIVERY.
+A home that maildrop does not trust is not in it either: `ls -ld /home/alice` shows whose it is, and its mode.
 
 ## Fix by hand
 

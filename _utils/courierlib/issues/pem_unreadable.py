@@ -128,8 +128,8 @@ ISSUE = Issue(
         '$(openssl x509 -in "$f" -noout -pubkey 2>/dev/null | sha256sum | cut -c1-8), key '
         '$(openssl pkey -in "$f" -passin pass: -pubout 2>/dev/null | sha256sum | cut -c1-8)"; done',
     ),
-    tell="`openssl s_client -connect localhost:993` says `Cipher is (NONE)` or `bad signature`, where it still names a "
-    "cipher with bad DH parameters, and the file has no more carriage returns than newlines.",
+    tell="`openssl s_client -connect localhost:993` says `Cipher is (NONE)` or `bad signature` (with bad DH parameters "
+    "it still names a cipher), and the file has no more carriage returns than newlines.",
     bites=("couriertls",),
     upgrades=(
         Upgrade(

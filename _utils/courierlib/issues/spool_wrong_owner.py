@@ -25,9 +25,9 @@ older than 48 hours and courierd can read it again: see `courierd-not-running`.
 
 ## Check by hand
 
-On a healthy host everything that `stat` lists is `courier:courier`, only `/run/courier` is `root:courier`. The modes
-are 750, 770 for `tmp`, 775 for `/run/courier`; `msgq` is 755 on Debian 12. `/var/lib/courier` itself is
-`courier:courier 750` up to Debian 12 and `root:root 755` since Debian 13; both work.
+On a healthy host everything that `stat` lists is `courier:courier`, only `/run/courier` is `root:courier`. The
+modes of the directories are 750, 770 for `tmp`, 775 for `/run/courier`; `msgq` is 755 on Debian 12. `/var/lib/courier`
+itself is `courier:courier 750` up to Debian 12 and `root:root 755` since Debian 13; both work.
 
 `find` lists what lies in the queue and is not in the group `courier`. A healthy host prints nothing: what root left
 there is not listed, and may stay.
