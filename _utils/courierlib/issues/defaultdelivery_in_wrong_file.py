@@ -34,7 +34,7 @@ improvement on that. The line that was recommended most often, `maildrop … -d 
 
 ## Undo
 
-Take the `#` away. After Salt: `salt-call courier.undo RUN`.
+Take the `#` away.
 
 ## How to see that it worked
 

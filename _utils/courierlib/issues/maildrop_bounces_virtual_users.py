@@ -82,8 +82,6 @@ bouncing.
 # systemctl restart courier
 ```
 
-After Salt: `salt-call courier.undo RUN`.
-
 ## How to see that it worked
 
 Send a message to one system user and one virtual user, and look at the log:

@@ -99,9 +99,6 @@ An account that has no Maildir gets a mailbox *file* called `Maildir` from Couri
 # systemctl restart courier
 ```
 
-After Salt: `salt-call courier.undo RUN`, with the run that `courier.ensure_maildrop` printed or `courier.history`
-lists.
-
 ## How to see that it worked
 
 ```console

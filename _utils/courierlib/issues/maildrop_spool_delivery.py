@@ -63,8 +63,6 @@ Compare the number of messages (`grep -c '^From ' /var/mail/alice`) before you r
 # systemctl restart courier
 ```
 
-After Salt: `salt-call courier.undo RUN`.
-
 ## How to see that it worked
 
 ```console

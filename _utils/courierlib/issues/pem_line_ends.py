@@ -88,7 +88,7 @@ ISSUE = Issue(
         '$(tr -cd \'\\n\' <"$f" | wc -c) LF"; done',
         "ldd /usr/bin/couriertls | awk '/libssl|libgnutls/ {print $1}'",
     ),
-    tell="The file has more carriage returns than newlines; if it has none, it is `pem-unreadable`.",
+    tell="The PEM file has more carriage returns than newlines; if it has none, it is `pem-unreadable`.",
     bites=("couriertls",),
     known=(
         "run: trixie with an OpenSSL 3.5.7 couriertls 1.4.1: CR-only, wholly or in part: no TLS; CRLF works",
