@@ -13,6 +13,7 @@ from types import ModuleType
 
 from courierlib import issues
 from courierlib.issue import Finding, Issue, Unknown
+from courierlib.mailflow import PLACES
 
 HEADINGS = (
     "What you see",
@@ -109,11 +110,16 @@ def _entry(module: ModuleType) -> Entry:
             f"{source}: its docstring needs a title and the headings {', '.join(HEADINGS)}, in this order; "
             f"found: {', '.join(headings) or 'none'}"
         )
+    if re.search(r"^ {1,3}```", article, re.MULTILINE):
+        raise Inconsistent(f"{source}: indent what belongs to a list item by four spaces; less is not read as such")
     fix = getattr(module, "fix", None)
     if _keywords(fix) != set(issue.choices):
         raise Inconsistent(f"{source}: choices {', '.join(issue.choices) or 'none'} are not the options of its fix")
     if not issue.look:
         raise Inconsistent(f"{source}: look is empty; name the commands by whose output the issue is seen")
+    for place in issue.bites:
+        if place not in PLACES:
+            raise Inconsistent(f"{source}: bites {place!r} is none of {', '.join(PLACES)}")
     for upgrade in issue.upgrades:
         if upgrade.act not in ("before", "after"):
             raise Inconsistent(f"{source}: upgrade to {upgrade.version}: act {upgrade.act!r} is not before or after")

@@ -56,6 +56,8 @@ def test_a_sound_issue_file_is_taken():
             "tls 'LibreSSL' of a signature is none of OpenSSL 1.0",
         ),
         (module(issue=dataclasses.replace(ISSUE, look=())), "look is empty"),
+        (module(issue=dataclasses.replace(ISSUE, bites=("letterbox",))), "bites 'letterbox' is none of smtp-ports"),
+        (module(doc=ARTICLE.replace("Text.", "1. Do:\n\n   ```console\n   # ls\n   ```", 1)), "by four spaces"),
         (
             module(issue=dataclasses.replace(ISSUE, upgrades=(Upgrade("0.76", "during", "Wait."),))),
             "upgrade to 0.76: act 'during' is not before or after",

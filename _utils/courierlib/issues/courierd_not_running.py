@@ -37,28 +37,28 @@ yet, and then it lies below `msgs`. Below `tmp` are those that courierd has not 
 ## Fix by hand
 
 1. Look at what waits. Is this machine a copy of another, or was it off for weeks? Then the mail may have been
-   delivered already, and starting courierd sends it again. Move such files away first.
+    delivered already, and starting courierd sends it again. Move such files away first.
 2. Save old messages from being deleted. This gives them a new date:
 
-   ```console
-   # find /var/lib/courier/tmp/[0-9]* -type f -exec touch {} +
-   ```
+    ```console
+    # find /var/lib/courier/tmp/[0-9]* -type f -exec touch {} +
+    ```
 
 3. Start it, now and at every boot:
 
-   ```console
-   # systemctl unmask courier
-   # systemctl enable --now courier courierfilter
-   ```
+    ```console
+    # systemctl unmask courier
+    # systemctl enable --now courier courierfilter
+    ```
 
-   `unmask` only matters if somebody has masked the unit; find out why before. Without systemd: `service courier
-   start`. If systemd says `start of the service was attempted too often`, say `systemctl reset-failed 'courier*'`
-   first.
+    `unmask` only matters if somebody has masked the unit; find out why before. Without systemd: `service courier
+    start`. If systemd says `start of the service was attempted too often`, say `systemctl reset-failed 'courier*'`
+    first.
 4. If port 25 does not answer, start the listeners too; they stop with courierd:
 
-   ```console
-   # systemctl start courier-mta courier-msa courier-mta-ssl
-   ```
+    ```console
+    # systemctl start courier-mta courier-msa courier-mta-ssl
+    ```
 
 `courier.ensure_services` does steps 3 and 4. It needs `allow=unmask-service` for a masked unit, `allow=old-queue` if
 the oldest message is older than a day, `allow=unmask-service,old-queue` for both, and

@@ -36,33 +36,33 @@ there is not listed, and may stay.
 
 1. If mail has waited for a day or more, make it young, so that courierd does not delete it:
 
-   ```console
-   # find /var/lib/courier/tmp/[0-9]* -type f -exec touch {} +
-   ```
+    ```console
+    # find /var/lib/courier/tmp/[0-9]* -type f -exec touch {} +
+    ```
 
 2. The directories:
 
-   ```console
-   # cd /var/lib/courier
-   # chown courier:courier tmp msgs msgq track filters allfilters
-   # chown root:courier /run/courier
-   # chown courier:courier /run/courier/authdaemon
-   ```
+    ```console
+    # cd /var/lib/courier
+    # chown courier:courier tmp msgs msgq track filters allfilters
+    # chown root:courier /run/courier
+    # chown courier:courier /run/courier/authdaemon
+    ```
 
 3. What is in them. Change only what belongs to the old user. **Never `chown -R`**: a message sent by a local user
-   belongs to that user and to the group `courier`, and `courierd.lock` and `tmp/broken` belong to root.
+    belongs to that user and to the group `courier`, and `courierd.lock` and `tmp/broken` belong to root.
 
-   ```console
-   # find tmp msgs msgq track filters/.lock -user daemon -exec chown -h courier {} +
-   # find tmp msgs msgq track filters/.lock -group daemon -exec chgrp -h courier {} +
-   ```
+    ```console
+    # find tmp msgs msgq track filters/.lock -user daemon -exec chown -h courier {} +
+    # find tmp msgs msgq track filters/.lock -group daemon -exec chgrp -h courier {} +
+    ```
 
 4. Start what could not start. courierd tries again within a minute by itself.
 
-   ```console
-   # systemctl reset-failed 'courier*'
-   # systemctl restart courier-mta courier-msa courier-mta-ssl
-   ```
+    ```console
+    # systemctl reset-failed 'courier*'
+    # systemctl restart courier-mta courier-msa courier-mta-ssl
+    ```
 
 `courier.fix spool-wrong-owner` does steps 2 to 4, one recorded change for each path. It needs
 `allow=delete-expired-mail` where courierd would delete mail afterwards: do step 1 instead. SMTP is closed for about a
