@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
+# Pages that name every problem, and would stand before the articles in every search.
+_LISTS = ("index.md", "i/index.md", "map.md", "matrix.md", "upgrade.md", "reference/")
 _PATHS = [str(_HERE), str(_HERE.parent / "_utils")]
 
 
@@ -34,7 +36,9 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Put the map where a hand-written page asks for it."""
+    """Put the map where a hand-written page asks for it; let search find articles before lists of them."""
+    if page.file.src_uri.startswith(_LISTS):
+        page.meta.setdefault("search", {}).setdefault("boost", 0.05)
     return _build().with_map(page.file.src_uri, markdown, config.use_directory_urls)
 
 
