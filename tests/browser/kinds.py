@@ -1,0 +1,14 @@
+"""One page of each kind that the site has, by name."""
+
+KINDS = {
+    "start": "",
+    "article": "i/maildrop-home-directory/",
+    "table": "i/",
+    "log": "log/",
+    "matrix": "matrix/",
+    "map": "map/",
+    "upgrade": "upgrade/",
+    "reference": "reference/modules/",
+    "install": "install/",
+    "missing": "no/such/page/",
+}
