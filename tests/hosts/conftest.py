@@ -18,10 +18,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "kb"))
 from fleet import Managed
 from lab import NAMES, SUITES, Lab, Machine, Master, prepare
 from machine import REPOSITORY
-from pages import results
 from roots import OPENSSL
 
 from courierlib import catalogue
+from pages import results
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
