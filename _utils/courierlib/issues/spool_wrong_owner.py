@@ -142,6 +142,12 @@ ISSUE = Issue(
             known="run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6",
         ),
         Signature(
+            process=("courieresmtpd",),
+            pattern=r"^submitclient: EOF from submit\.$",
+            sample="submitclient: EOF from submit.",
+            known="run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6",
+        ),
+        Signature(
             process=("courierd",),
             pattern=r"^ABNORMAL TERMINATION, exit status: 1$",
             sample="ABNORMAL TERMINATION, exit status: 1",

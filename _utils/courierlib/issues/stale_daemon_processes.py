@@ -10,7 +10,7 @@ courier-mta.service: Can't open PID file '/run/courier/esmtpd.pid' (yet?) after 
 ```
 
 Port 25 answers all the same. If the old process runs as another user, it answers `432 Service temporarily
-unavailable.`, and submit logs `Permission denied`. Or everything seems well, and changed settings or a security
+unavailable.`, and submit logs `Permission denied`, courieresmtpd `EOF from submit`. Or everything seems well, and changed settings or a security
 update have no effect.
 
 ## What it breaks
@@ -134,6 +134,12 @@ ISSUE = Issue(
             process=("submit",),
             pattern=r"^Permission denied$",
             sample="Permission denied",
+            known="run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6",
+        ),
+        Signature(
+            process=("courieresmtpd",),
+            pattern=r"^submitclient: EOF from submit\.$",
+            sample="submitclient: EOF from submit.",
             known="run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6",
         ),
     ),
