@@ -4,8 +4,8 @@ SMTP answers 432 Service temporarily unavailable: MAILUSER is still daemon
 ## What you see
 
 Every message is refused after `MAIL FROM` with `432 Service temporarily unavailable.` `EHLO` no longer offers
-`STARTTLS` either. For each attempt the log has lines of submit, `Permission denied`, which do not say on what, and nearly
-always this one:
+`STARTTLS` either. For each attempt the log has lines of submit, `Permission denied`, which do not say on what, and
+nearly always this one:
 
 ```text
 courieresmtpd: submitclient: EOF from submit.

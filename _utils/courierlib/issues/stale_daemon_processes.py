@@ -10,8 +10,8 @@ courier-mta.service: Can't open PID file '/run/courier/esmtpd.pid' (yet?) after 
 ```
 
 Port 25 answers all the same. If the old process runs as another user, it answers `432 Service temporarily
-unavailable.`, and submit logs `Permission denied`, courieresmtpd `EOF from submit`. Or everything seems well, and changed settings or a security
-update have no effect.
+unavailable.`; submit logs `Permission denied`, and courieresmtpd `EOF from submit`. Or everything seems well, and
+changed settings or a security update have no effect.
 
 ## What it breaks
 
