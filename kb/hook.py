@@ -38,7 +38,7 @@ def on_files(files, config):
 def on_page_markdown(markdown, page, config, files):
     """Put the map where a hand-written page asks for it; let search find articles before lists of them."""
     if page.file.src_uri.startswith(_LISTS):
-        page.meta.setdefault("search", {}).setdefault("boost", 0.05)
+        page.meta.setdefault("search", {}).setdefault("boost", 0.1)
     return _build().with_map(page.file.src_uri, markdown, config.use_directory_urls)
 
 

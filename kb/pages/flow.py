@@ -217,7 +217,7 @@ def _drawing(boxes: Mapping[str, _Box], parts: list[str], title: str) -> str:
     return "\n".join(
         [
             '<div class="courier-map">',
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {below}" role="group" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {below}" role="group" data-search-exclude="" '
             'aria-labelledby="courier-map-title courier-map-description">',
             f'<title id="courier-map-title">{escape(title)}</title>',
             '<desc id="courier-map-description">Boxes from the SMTP ports down to the Maildir, and from the IMAP and '
