@@ -217,8 +217,8 @@ def _drawing(boxes: Mapping[str, _Box], parts: list[str], title: str) -> str:
     return "\n".join(
         [
             '<div class="courier-map">',
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {below}" role="group" data-search-exclude="" '
-            'aria-labelledby="courier-map-title courier-map-description">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {below}" role="group" '
+            'data-search-exclude="" aria-labelledby="courier-map-title courier-map-description">',
             f'<title id="courier-map-title">{escape(title)}</title>',
             '<desc id="courier-map-description">Boxes from the SMTP ports down to the Maildir, and from the IMAP and '
             "POP3 ports up to it, with arrows between them. The page of the map says the same in words.</desc>",
