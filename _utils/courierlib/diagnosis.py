@@ -126,8 +126,9 @@ def report(found: Diagnosis, entries: Mapping[str, Entry], kb_url: str) -> dict:
         kb_url: base address of the articles.
 
     Returns:
-        ``read`` (names), ``issues`` (the gravest first), ``unexplained`` (the most frequent first), ``unexplained_lines``
-        (all of them) and ``unknown`` (reasons). Times are ISO 8601, or None where no line carries one.
+        ``read`` (names), ``issues`` (the gravest first), ``unexplained`` (the most frequent first),
+        ``unexplained_lines`` (all of them) and ``unknown`` (reasons). Times are ISO 8601, or None where no line carries
+        one.
     """
     rows = sorted(found.unexplained.items(), key=lambda item: (-item[1].count, item[0]))
     return {

@@ -12,14 +12,9 @@ import binascii
 import hashlib
 import itertools
 import re
-import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-
-from cryptography import x509
-from cryptography.exceptions import InternalError, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
 
 from courierlib import der
 from courierlib.plan import Refused
@@ -34,7 +29,6 @@ _KEYS = {"PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE 
 _RSA_OIDS = {bytes.fromhex("2a864886f70d010101"), bytes.fromhex("2a864886f70d01010a")}
 _RSA_ALGORITHM = bytes.fromhex("300d06092a864886f70d0101010500")
 _OPENSSL_LINE = 254
-_NOT_KNOWN = (ValueError, TypeError, UnsupportedAlgorithm, InternalError, x509.InvalidVersion)
 _MAX_BLOCKS = 500
 
 
@@ -508,12 +502,12 @@ def _certified(data: bytes, digest: str) -> tuple[str, str]:
         if len(members) != 3 or len(fields) <= at or fields[at].tag != der.SEQUENCE:
             raise der.Bad("it has no public key")
         public = _fingerprint_of(data, fields[at])
+        from courierlib import keys
+
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                x509.load_der_x509_certificate(data[: whole.end])
+            keys.load_certificate(data[: whole.end])
             doubt = "" if public else "an unknown kind of key"
-        except _NOT_KNOWN as refused:
+        except keys.NOT_KNOWN as refused:
             der.check(data[: whole.end])
             doubt = f"an unusual certificate or a damaged one ({str(refused)[:80]})"
         _certified_keys[digest] = public, doubt
@@ -534,10 +528,9 @@ def _fingerprint_of(data: bytes, info: der.Value) -> str:
             raise der.Bad("its public key is damaged")
         return _rsa_fingerprint(*(der.integer(data, number) for number in numbers))
     raw = der.encode(der.SEQUENCE, data[info.start : info.end])
-    try:
-        return _hash_of(serialization.load_der_public_key(raw))
-    except _NOT_KNOWN:
-        return ""
+    from courierlib import keys
+
+    return keys.public(raw)
 
 
 def _public_half(data: bytes) -> str:
@@ -553,11 +546,9 @@ def _public_half(data: bytes) -> str:
             return _rsa_public_half(data[members[2].start : members[2].end])
     elif len(members) >= 9 and all(member.tag == der.INTEGER for member in members[:9]) and _is_rsa(data, members):
         return _rsa_public_half(data)
-    try:
-        key = serialization.load_der_private_key(data, None, unsafe_skip_rsa_key_validation=True)
-        return _hash_of(key.public_key())
-    except _NOT_KNOWN:
-        return ""
+    from courierlib import keys
+
+    return keys.public_half(data)
 
 
 def _is_rsa(data: bytes, members: list[der.Value]) -> bool:
@@ -584,9 +575,4 @@ def _rsa_fingerprint(modulus: int, exponent: int) -> str:
         raise der.Bad("an RSA key of numbers that are not positive")
     numbers = der.encode(der.SEQUENCE, der.encode_integer(modulus) + der.encode_integer(exponent))
     info = der.encode(der.SEQUENCE, _RSA_ALGORITHM + der.encode(der.BIT_STRING, b"\0" + numbers))
-    return hashlib.sha256(info).hexdigest()
-
-
-def _hash_of(key) -> str:
-    info = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(info).hexdigest()
