@@ -14,6 +14,7 @@ knows of the host, and hands the result back.
     salt '*' courier.fix dh-params-weak test=True
 """
 
+import datetime
 import os
 import sys
 
@@ -28,11 +29,15 @@ import salt.utils.systemd  # noqa: E402
 
 import courierlib  # noqa: E402
 import courierlib.apply as engine  # noqa: E402
-import courierlib.article as articles  # noqa: E402
 import courierlib.audit as auditor  # noqa: E402
 import courierlib.catalogue as catalogue  # noqa: E402
+import courierlib.diagnosis as diagnosis  # noqa: E402
+import courierlib.evidence as evidence  # noqa: E402
+import courierlib.explain as explanation  # noqa: E402
 import courierlib.host as hosts  # noqa: E402
 import courierlib.issue as vocabulary  # noqa: E402
+import courierlib.logsources as logsources  # noqa: E402
+import courierlib.replace as replacement  # noqa: E402
 import courierlib.services as managers  # noqa: E402
 
 __virtualname__ = "courier"
@@ -49,6 +54,7 @@ __outputter__ = dict.fromkeys(
         "check_pem_eol",
         "check_processes",
         "check_services",
+        "diagnose",
         "ensure_maildrop",
         "ensure_services",
         "explain",
@@ -83,7 +89,7 @@ def __virtual__():
     return __virtualname__
 
 
-def audit(issues=None, skip=None, root=None, severity=None):
+def audit(issues=None, skip=None, root=None, severity=None, log=True):
     """
     Look for every known problem. Nothing is changed.
 
@@ -100,9 +106,14 @@ def audit(issues=None, skip=None, root=None, severity=None):
     severity
         Report findings from this severity up: ``low`` (default), ``medium``, ``high``, ``critical``.
 
+    log
+        Read what is new in this host's mail log, and add to a finding what its problem has logged in the last seven
+        days. The first time, the log of the last day is read. False leaves the log alone.
+
     Returns a dictionary: ``courier`` (installed, version, tls, root), ``findings`` (id, severity, title, where, detail,
-    fix, article; the gravest first), ``unknown`` (id, reason) and ``clear`` (ids). The return code is 2 if anything
-    reported is ``high`` or above.
+    fix, article; the gravest first), ``unknown`` (id, reason) and ``clear`` (ids). A finding of which the log speaks
+    also has ``log`` (count, first, last, sample), and where the log was read ``log`` says what of it (``read``), and
+    what could not be (``unknown``). The return code is 2 if anything reported is ``high`` or above.
 
     Raises SaltInvocationError for an id, a severity or a root that does not exist.
 
@@ -118,8 +129,11 @@ def audit(issues=None, skip=None, root=None, severity=None):
     left_out = {entry.id for entry in _entries(skip, "skip")} if skip else set()
     wanted = _entries("all" if issues is None else issues)
     entries = [entry for entry in wanted if entry.id not in left_out]
+    host = _host(root)
     try:
-        result = auditor.report(_host(root), entries, _kb_url(), threshold)
+        result = auditor.report(host, entries, _kb_url(), threshold)
+        if _flag("log", log) and host.root == "/" and host.installed:
+            _add_log(result, host)
     except vocabulary.Unknown as failed:
         raise salt.exceptions.CommandExecutionError(failed.reason) from None
     grave = {word.word for word in vocabulary.Severity if word >= vocabulary.Severity.HIGH}
@@ -147,7 +161,7 @@ def check(issues, root=None):
         salt '*' courier.check dh-params-weak
         salt '*' courier.check dh-params-weak,pem-unreadable
     """
-    return audit(issues=_words("issues", issues), root=root)
+    return audit(issues=_words("issues", issues), root=root, log=False)
 
 
 def fix(issues, test=None, allow=None, **options):
@@ -208,27 +222,85 @@ def list_issues():
     }
 
 
-def explain(issue):
+def explain(issue=None, *words, **parts):
     """
     The article of a problem: what it breaks, how to see it, repair it, and undo the repair.
 
     issue
-        An id.
+        An id, or a line of the mail log in quotation marks, with or without what syslog puts before it. Salt takes
+        ``ip=[…], couriertls: …`` for an argument called ``ip``; that is put together again.
 
-    Returns the article's text.
+    Returns the text of the article, or of all articles of the problems that are known to log the line.
 
-    Raises SaltInvocationError if there is no such problem.
+    Raises SaltInvocationError if there is no such problem, or none logs the line.
 
     CLI Example:
 
     .. code-block:: bash
 
         salt-call courier.explain dh-params-weak
+        salt-call courier.explain "ip=[192.0.2.7], couriertls: connect: error:0A0000C1:SSL routines::no shared cipher"
     """
-    if not isinstance(issue, str) or issue not in catalogue.load():
-        raise salt.exceptions.SaltInvocationError(f"issue: no issue {issue!r}; courier.list_issues shows them")
+    named = [f"{name}={value}" for name, value in parts.items() if not name.startswith("__")]
+    asked = " ".join(str(word) for word in (issue, *words, *named) if word is not None)
     entries = catalogue.load()
-    return articles.markdown(entries[issue], entries, _kb_url())
+    found = explanation.pasted(asked, entries)
+    if not found:
+        raise salt.exceptions.SaltInvocationError(
+            f"issue: no issue {asked[:200]!r}, and none is known to log that; courier.list_issues shows them"
+        )
+    return explanation.articles(found, entries, _kb_url())
+
+
+def diagnose(source=None, since=None, until=None, issues=None, root=None):
+    """
+    What the mail log says: which known problems speak in it, and which lines look like errors that belong to none.
+
+    Several problems share a log line; ``courier.audit`` singles out the one that it is. Nothing is changed.
+
+    source
+        A log file (compressed or not), a directory of logs, or an exported journal, by its absolute path. Default: this
+        host's own mail log, where rsyslog writes it, or the journal.
+
+    since, until
+        A time: ``2026-11-22``, ``2026-11-22 18:30``, ``18:30``, ``today``, ``yesterday``, ``-2h``, ``90 min ago``, or
+        seconds since 1970; in the host's time zone. Default: all that is there.
+
+    issues
+        Ids to look for; all by default.
+
+    root
+        As in ``courier.audit``: the mail log of that tree.
+
+    Returns a dictionary: ``read`` (what was read), ``issues`` (id, severity, title, count, first, last, sample, alone:
+    lines that no other problem logs, shared_with, tell, article; the gravest first), ``unexplained`` (process, count,
+    first, last, sample; the most frequent 20), ``unexplained_lines`` and ``unknown`` (what could not be read, and why).
+    Samples are without secrets, and with addresses cut down.
+
+    Raises SaltInvocationError for an argument that cannot be understood.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' courier.diagnose since=-2h
+        salt-call courier.diagnose source=/var/tmp/mail.log.2.gz
+    """
+    entries = _entries("all" if issues is None else issues)
+    host = _host(root)
+    now = datetime.datetime.now(logsources.zone(host))
+    span = {}
+    for name, text in (("since", since), ("until", until)):
+        try:
+            span[name] = None if text is None else logsources.moment(text, now)
+        except ValueError as failed:
+            raise salt.exceptions.SaltInvocationError(f"{name}: {failed}") from None
+    try:
+        logs = logsources.sources(host) if source is None else logsources.given(source, host)
+    except ValueError as failed:
+        raise salt.exceptions.SaltInvocationError(f"source: {failed}") from None
+    blocks = diagnosis.blocks(logs, lambda log: logsources.read(log, **span, now=now))
+    return diagnosis.report(diagnosis.diagnose(blocks, entries, now), catalogue.load(), _kb_url())
 
 
 def info(root=None):
@@ -264,7 +336,7 @@ def check_dh(root=None):
 
         salt '*' courier.check_dh
     """
-    return audit(issues=_DH, root=root)
+    return audit(issues=_DH, root=root, log=False)
 
 
 def fix_dh(group="ffdhe3072", test=None):
@@ -308,7 +380,7 @@ def check_pem_eol(root=None):
 
         salt '*' courier.check_pem_eol
     """
-    return audit(issues=_PEM, root=root)
+    return audit(issues=_PEM, root=root, log=False)
 
 
 def fix_pem_eol(test=None):
@@ -349,7 +421,7 @@ def check_maildrop(root=None):
 
         salt '*' courier.check_maildrop
     """
-    return audit(issues=_MAILDROP, root=root)
+    return audit(issues=_MAILDROP, root=root, log=False)
 
 
 def ensure_maildrop(strategy=None, allow=None, test=None):
@@ -398,7 +470,7 @@ def check_services(root=None):
 
         salt '*' courier.check_services
     """
-    return audit(issues=_SERVICES, root=root)
+    return audit(issues=_SERVICES, root=root, log=False)
 
 
 def ensure_services(allow=None, test=None):
@@ -443,7 +515,7 @@ def check_processes(root=None):
 
         salt '*' courier.check_processes
     """
-    return audit(issues=_PROCESSES, root=root)
+    return audit(issues=_PROCESSES, root=root, log=False)
 
 
 def fix_processes(allow=None, test=None):
@@ -561,6 +633,20 @@ def _outcome(function, *args, **kwargs):
     return result | {key: value for key, value in extra.items() if value}
 
 
+def _add_log(result, host):
+    """Add to an audit what the log says, and remember how far it was read, unless nothing is to be changed."""
+    found = evidence.gather(host, _workspace().state_dir, catalogue.load().values())
+    for finding in result["findings"]:
+        if finding["id"] in found.lines:
+            finding["log"] = diagnosis.tally_row(found.lines[finding["id"]])
+    result["log"] = {"read": found.read, "unknown": [auditor.printable(reason) for reason in found.unknown]}
+    if not __opts__.get("test"):
+        try:
+            found.save()
+        except replacement.NotWritten as failed:
+            result["log"]["unknown"].append(f"{failed}; the next audit reads the same lines again")
+
+
 def _entries(issues, argument="issues"):
     """The entries with the given ids; ``all`` means every one."""
     known = catalogue.load()
@@ -598,11 +684,13 @@ def _severity(word):
 
 
 def _test(test):
-    if test is None:
-        test = __opts__.get("test", False)
-    if not isinstance(test, bool):
-        raise salt.exceptions.SaltInvocationError(f"test: expected True or False, not {test!r}")
-    return test
+    return _flag("test", __opts__.get("test", False) if test is None else test)
+
+
+def _flag(argument, value):
+    if not isinstance(value, bool):
+        raise salt.exceptions.SaltInvocationError(f"{argument}: expected True or False, not {value!r}")
+    return value
 
 
 def _kb_url():

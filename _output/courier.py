@@ -51,6 +51,8 @@ def _host(name, returned, colours):
         return f"{name}:\n{returned}"
     if isinstance(returned, dict) and {"courier", "findings", "unknown", "clear"} <= returned.keys():
         return "\n".join(_report(name, returned, colours))
+    if isinstance(returned, dict) and {"read", "issues", "unexplained", "unknown"} <= returned.keys():
+        return "\n".join(_diagnosis(name, returned, colours))
     if isinstance(returned, dict) and {"changes", "comment", "findings_before"} <= returned.keys():
         return "\n".join(_repair(name, returned, colours))
     if isinstance(returned, list) and returned and all("run" in row and "state" in row for row in returned):
@@ -74,6 +76,8 @@ def _report(name, report, colours):
         yield f"  {colour}{finding['severity'].upper():9}{colours['ENDC']}{finding['title']}"
         yield from _field("where", finding["where"])
         yield from _field("what", finding["detail"])
+        if "log" in finding:
+            yield from _field("log", f"{_lines(finding['log'])}: {finding['log']['sample']}")
         yield from _field("repair", finding["fix"] or "by hand, see the article")
         yield from _field("article", finding["article"])
     if report["unknown"]:
@@ -84,6 +88,39 @@ def _report(name, report, colours):
     if report["clear"]:
         yield ""
         yield from _wrapped("  clear: ", ", ".join(report["clear"]))
+    for reason in report.get("log", {}).get("unknown", ()):
+        yield from _wrapped("  log: ", reason)
+
+
+def _diagnosis(name, report, colours):
+    """Lines of a diagnosis: problems that speak in the log, the gravest first; then what nobody knows."""
+    read = ", ".join(report["read"]) or "nothing"
+    yield from _wrapped(f"{name}: ", f"{_count(len(report['issues']), 'known problem')} in the log (read: {read})")
+    for row in report["issues"]:
+        yield ""
+        yield f"  {colours[_COLOURS[row['severity']]]}{row['severity'].upper():9}{colours['ENDC']}{row['title']}"
+        yield from _field("lines", _lines(row))
+        yield from _field("sample", row["sample"])
+        if row["shared_with"]:
+            yield from _field("shared", f"{'all' if not row['alone'] else 'some'} with {', '.join(row['shared_with'])}")
+            yield from _field("tell", row["tell"])
+        yield from _field("article", row["article"])
+    if report["unexplained"]:
+        yield ""
+        yield f"  look like errors, and belong to no known problem: {_count(report['unexplained_lines'], 'line')}"
+        for row in report["unexplained"]:
+            yield from _wrapped(f"    {row['count']:7} ", row["sample"])
+    for reason in report["unknown"]:
+        yield from _wrapped("  not read: ", reason)
+
+
+def _lines(tally):
+    times = [time for time in (tally["first"], tally["last"]) if time]
+    return _count(tally["count"], "line") + (f", {' to '.join(dict.fromkeys(times))}" if times else "")
+
+
+def _count(number, word):
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _repair(name, outcome, colours):

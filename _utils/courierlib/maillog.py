@@ -81,9 +81,30 @@ def matching(line: str, entries: Iterable[Entry]) -> Iterator[tuple[Entry, Signa
     tag, message = split(line)
     for entry in entries:
         for signature in entry.issue.signatures:
-            if (not tag or tag in signature.process) and _compiled(signature.pattern).search(message):
+            if (not tag or tag in signature.process) and _says(signature, message):
                 yield entry, signature
                 break
+
+
+def answers(text: str, entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """Issues that are known to log what somebody pasted: one line, or several.
+
+    Somebody may have cut a line, or have it from a container whose name stands where the process should: where a line
+    matches as nothing that its process is known to say, its message counts alone.
+    """
+    entries = list(entries)
+    found: set[str] = set()
+    for line in text.splitlines():
+        told = {entry.id for entry, _ in matching(line, entries)}
+        tag, message = split(line)
+        if tag and not told:
+            told = {entry.id for entry in entries if any(_says(each, message) for each in entry.issue.signatures)}
+        found |= told
+    return tuple(entry for entry in entries if entry.id in found)
+
+
+def _says(signature: Signature, message: str) -> bool:
+    return _compiled(signature.pattern).search(message) is not None
 
 
 @cache

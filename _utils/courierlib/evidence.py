@@ -1,0 +1,96 @@
+"""
+The log as evidence for an audit: what each issue has said of late, remembered from one audit to the next.
+
+An audit reads only what is new in the log, and saves how far it got once its report is made: an audit that was killed
+has read nothing. What was said before is kept as numbers, with one sample.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from courierlib import logcursor, logsources, replace
+from courierlib.catalogue import Entry
+from courierlib.diagnosis import Tally, diagnose, tally_row
+from courierlib.host import Host
+
+KEPT = timedelta(days=7)
+"""How long lines are remembered after the last one."""
+
+_FORMAT = 1
+
+
+@dataclass
+class Evidence:
+    """What the log has said.
+
+    Args:
+        lines: by issue.
+        read: names of what was read.
+        unknown: what could not be read, and why.
+    """
+
+    lines: Mapping[str, Tally] = field(default_factory=dict)
+    read: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    _path: str = ""
+    _cursors: logcursor.Cursors | None = None
+
+    def save(self) -> None:
+        """Have the next audit go on from here.
+
+        Raises:
+            replace.NotWritten: the system refused; the next audit reads the same lines again.
+        """
+        if self._cursors is None:
+            return
+        rows = {issue: tally_row(tally) for issue, tally in self.lines.items()}
+        replace.make_private(os.path.dirname(self._path))
+        content = json.dumps({"format": _FORMAT, "lines": rows}, indent=1).encode() + b"\n"
+        replace.write_private(self._path, content, f"{replace.MARK}{secrets.token_hex(8)}")
+        self._cursors.save()
+
+
+def gather(host: Host, folder: str, entries: Iterable[Entry]) -> Evidence:
+    """Read what is new in the host's mail log, and add it to what is remembered.
+
+    Args:
+        folder: where cursors and numbers are kept.
+        entries: all issues: a line that is passed over now is not read again.
+    """
+    now = datetime.now(logsources.zone(host))
+    path = os.path.join(folder, "log-lines.json")
+    cursors = logcursor.Cursors.load(os.path.join(folder, "log-cursors.json"))
+    new = diagnose(cursors.new(logsources.sources(host), now=now), entries, now)
+    lines = {issue: tally for issue, tally in _remembered(path).items() if tally.last and now - tally.last < KEPT}
+    for issue, tally in new.issues.items():
+        lines[issue] = _sum(lines.get(issue, Tally()), tally)
+    return Evidence(lines, new.read, new.unknown, path, cursors)
+
+
+def _sum(old: Tally, new: Tally) -> Tally:
+    firsts = [time for time in (old.first, new.first) if time]
+    lasts = [time for time in (old.last, new.last) if time]
+    return Tally(old.count + new.count, min(firsts, default=None), max(lasts, default=None), new.sample or old.sample)
+
+
+def _remembered(path: str) -> dict[str, Tally]:
+    """Numbers of former audits; none if the file is missing or damaged, for they are only evidence."""
+    try:
+        with open(path, "rb") as file:
+            content = json.loads(file.read(1 << 20))
+        if content["format"] != _FORMAT:
+            return {}
+        return {issue: _tally(row) for issue, row in content["lines"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _tally(row: Mapping) -> Tally:
+    first, last = (datetime.fromisoformat(row[name]) if row[name] else None for name in ("first", "last"))
+    return Tally(int(row["count"]), first, last, str(row["sample"]))
