@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 
-from courierlib import issues
+from courierlib import issues, patterns
 from courierlib.issue import Finding, Issue, Unknown
 from courierlib.mailflow import PLACES
 
@@ -174,3 +174,5 @@ def _refuse_bad(pattern: str, sample: str, source: str) -> None:
         raise Inconsistent(f"{source}: pattern {pattern!r}: {failed}") from None
     if not matches:
         raise Inconsistent(f"{source}: pattern {pattern!r} misses its own sample {sample!r}")
+    if reason := patterns.objection(pattern):
+        raise Inconsistent(f"{source}: pattern {pattern!r}: {reason}")

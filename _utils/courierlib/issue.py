@@ -21,6 +21,13 @@ class Severity(enum.IntEnum):
         return self.name.lower()
 
 
+BY_TLS = r"^(ip=\[[^\]]*\], |courier )?"
+"""What stands before a message of couriertls; read: ssl_errmsg() in libs/tcpd/starttls.c, 1.4.1.
+
+A pattern that begins with it does not match what a client chose, such as a user name, in another message.
+"""
+
+
 @dataclass(frozen=True)
 class Signature:
     """One line by which an issue speaks in the mail log.

@@ -53,8 +53,8 @@ _ACCOUNTS = {"courieresmtp": re.compile("id="), "courieresmtpd": re.compile("err
 """Lines that tell what another server answered, or what a client was told: no failure of this host."""
 _SESSION = re.compile(r"[A-Z][A-Za-z ]*, (?:user|ip|method)=")
 """A session's beginning or end, with a name that the client chose."""
-_ADDRESS = re.compile(r"<[^<>]*>")
-"""What the sender of a message chose."""
+_ADDRESS = re.compile(r"from=<.*>,addr=<[^<>]*>|<[^<>]*>")
+"""What the sender of a message chose, who may put brackets into quotation marks."""
 
 _ORDINARY = """
 Connection, ip=[::ffff:192.0.2.7], port=[40000]

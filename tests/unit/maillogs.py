@@ -72,6 +72,20 @@ _STRANGERS = (
     ("postfix/smtpd[{n}]", "submitclient: EOF from submit."),
     ("spamd[{n}]", "couriertls: /etc/courier/imapd.pem: error:0480006C:PEM routines::no start line"),
     ("courierlocal", "id={id},from=<error:.failed@example.net>,addr=<{user}>,size={n},success: Message delivered."),
+    (
+        "courierlocal",
+        'id={id},from=<"maildrop: Unable to change to home directory."@example.net>,addr=<{user}>,size={n},'
+        "success: Message delivered.",
+    ),
+    (
+        "courierlocal",
+        'id={id},from=<"addr=<x>: Invalid user specified."@example.net>,addr=<{user}>,size={n},'
+        "success: Message delivered.",
+    ),
+    (
+        "imapd-ssl",
+        "LOGIN FAILED, user=x, couriertls: /x: error:0480006C:PEM routines::no start line, ip=[{ip}]",
+    ),
     ("imapd-ssl", "LOGIN, user=not found@example.net, ip=[{ip}], port=[{port}], protocol=IMAP"),
     ("courieresmtp", "id={id},from=<{user}>,addr=<{user}>: 550 5.7.1 error: cannot find failed user, access denied"),
     ("courieresmtpd", 'error,relay={ip},port={port},msg="517 Permission denied",cmd: MAIL FROM:<{user}>'),

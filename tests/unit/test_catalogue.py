@@ -52,6 +52,14 @@ def test_a_sound_issue_file_is_taken():
             "JavaScript or RE2",
         ),
         (
+            module(
+                issue=dataclasses.replace(
+                    ISSUE, signatures=(dataclasses.replace(SIGNATURE, pattern=r"\S+ routines::no start line"),)
+                )
+            ),
+            "tried anew",
+        ),
+        (
             module(issue=dataclasses.replace(ISSUE, signatures=(dataclasses.replace(SIGNATURE, tls="LibreSSL"),))),
             "tls 'LibreSSL' of a signature is none of OpenSSL 1.0",
         ),
@@ -96,7 +104,7 @@ def test_a_former_id_belongs_to_one_issue_and_to_no_living_one():
 
 def test_issues_that_share_a_log_line_say_how_to_tell_them_apart():
     telling = dataclasses.replace(ISSUE, tell="The file has carriage returns.")
-    wider = (Signature(("esmtpd",), r"(no|bad) .*line$", "a bad end line", "run: trixie"),)
+    wider = (Signature(("esmtpd",), r"(no start|a bad end) line$", "a bad end line", "run: trixie"),)
     for silent in (other_module(), other_module(signatures=wider)):
         for modules in ([module(issue=telling), silent], [silent, module(issue=telling)]):
             with pytest.raises(catalogue.Inconsistent, match="other_issue.py: shares a log line with some-issue"):

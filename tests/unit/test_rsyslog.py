@@ -113,3 +113,15 @@ def test_what_cannot_be_followed_is_said_with_its_place(tmp_path, main, doubt):
 def test_files_that_include_one_another_come_to_an_end(tmp_path):
     found = logs(tmp_path, DEBIAN, "$IncludeConfig /etc/rsyslog.conf\n")
     assert found.files == ("/var/log/mail.log",)
+
+
+def test_rulesets_that_call_one_another_come_to_an_end(tmp_path):
+    main = 'ruleset(name="r") { call r\n call r\n call r\n }\ncall r\nmail.* /var/log/m\n'
+    assert isinstance(logs(tmp_path, main), rsyslog.Logs)
+
+
+@pytest.mark.parametrize("begin", ["(", "not ", '"', "if '", "a "])
+def test_a_condition_without_end_is_said_and_not_followed(tmp_path, begin):
+    found = logs(tmp_path, f"mail.* /var/log/m\nif {begin * 5000} then stop\n")
+    assert found.files == ("/var/log/m",)
+    assert len(found.doubts) == 1 and len(found.doubts[0]) < 200

@@ -17,8 +17,10 @@ from courierlib.issue import Affects, Issue, Severity, Signature
 from courierlib.scanner import LINE_LIMIT, WINDOW, Match, Scanner
 
 ENTRIES = catalogue.load()
-KNOWN = b"Nov 22 18:51:04 mx1 imapd-ssl: ip=[192.0.2.7], No supported cipher suites have been found."
-KNOWN_ISSUES = ("pem-unreadable", "dh-params-unusable")
+KNOWN = (
+    b"Nov 22 18:51:04 mx1 imapd-ssl: ip=[192.0.2.7], couriertls: connect: error:0A0000C1:SSL routines::no shared cipher"
+)
+KNOWN_ISSUES = ("dh-params-weak", "dh-params-unusable")
 INSTALLED = [name for name in scanner.ENGINES if name == "re" or importlib.util.find_spec(name)]
 engines = pytest.mark.parametrize("engine", scanner.ENGINES)
 

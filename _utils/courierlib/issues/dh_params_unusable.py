@@ -69,7 +69,7 @@ error.
 """
 
 from courierlib import dh, tlsfiles
-from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown, Upgrade
+from courierlib.issue import BY_TLS, Affects, Finding, Issue, Severity, Signature, Unknown, Upgrade
 
 _SERVERS = ("imapd-ssl", "pop3d-ssl", "esmtpd-ssl", "courieresmtpd", "imapd", "pop3d", "esmtpd")
 
@@ -110,7 +110,8 @@ ISSUE = Issue(
     signatures=(
         Signature(
             process=_SERVERS,
-            pattern=r"couriertls: \S*dhparams?\.pem: error:[0-9A-F]+:system library:[a-z]*:(No such|Permission)",
+            pattern=BY_TLS
+            + r"couriertls: \S*dhparams?\.pem: error:[0-9A-F]+:system library:[a-z]*:(No such|Permission)",
             sample="ip=[192.0.2.7], couriertls: /etc/courier/dhparams.pem: error:FFFFFFFF80000002:system library::"
             "No such file or directory",
             known="run: trixie, couriertls 1.4.1 with OpenSSL 3.5.7",
@@ -118,14 +119,14 @@ ISSUE = Issue(
         ),
         Signature(
             process=_SERVERS,
-            pattern=r"couriertls: \S+: error:1E08010C:DECODER routines::unsupported",
+            pattern=BY_TLS + r"couriertls: \S+: error:1E08010C:DECODER routines::unsupported",
             sample="couriertls: /etc/courier/dhparams.pem: error:1E08010C:DECODER routines::unsupported",
             known="run: trixie, couriertls 1.4.1 with OpenSSL 3.5.7",
             tls="OpenSSL 3",
         ),
         Signature(
             process=_SERVERS,
-            pattern=r"couriertls: \S*dhparams?\.pem: error:[0-9A-F]+:PEM routines:[A-Za-z_]*:bad (end|base64)",
+            pattern=BY_TLS + r"couriertls: \S*dhparams?\.pem: error:[0-9A-F]+:PEM routines:[A-Za-z_]*:bad (end|base64)",
             sample="ip=[192.0.2.7], couriertls: /etc/courier/dhparams.pem: error:0908F066:PEM routines:"
             "get_header_and_data:bad end line",
             known="run: PEM_read_bio and the error texts of OpenSSL 1.1.1l; read: sslerror() in libcouriertls.c, 1.4.1",
@@ -133,21 +134,21 @@ ISSUE = Issue(
         ),
         Signature(
             process=_SERVERS,
-            pattern=r"couriertls: connect: error:0A0000C1:SSL routines::no shared cipher",
+            pattern=BY_TLS + r"couriertls: connect: error:0A0000C1:SSL routines::no shared cipher",
             sample="ip=[::ffff:127.0.0.1], couriertls: connect: error:0A0000C1:SSL routines::no shared cipher",
             known="run: trixie, couriertls 1.4.1 with OpenSSL 3.5.7",
             tls="OpenSSL 3",
         ),
         Signature(
             process=_SERVERS,
-            pattern=r"couriertls: connect: error:(02800067:Diffie-Hellman|0180006C:bignum) routines::",
+            pattern=BY_TLS + r"couriertls: connect: error:(02800067:Diffie-Hellman|0180006C:bignum) routines::",
             sample="ip=[192.0.2.7], couriertls: connect: error:02800067:Diffie-Hellman routines::modulus too large",
             known="run: trixie, couriertls 1.4.1 with OpenSSL 3.5.7",
             tls="OpenSSL 3",
         ),
         Signature(
             process=_SERVERS,
-            pattern=r"No supported cipher suites have been found\.",
+            pattern=BY_TLS + r"No supported cipher suites have been found\.$",
             sample="ip=[192.0.2.7], No supported cipher suites have been found.",
             known="run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6 (GnuTLS)",
             tls="GnuTLS",

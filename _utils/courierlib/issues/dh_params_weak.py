@@ -85,7 +85,7 @@ reported here too.
 import time
 
 from courierlib import dh, tlsfiles
-from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown
+from courierlib.issue import BY_TLS, Affects, Finding, Issue, Severity, Signature, Unknown
 
 _SERVERS = ("imapd-ssl", "pop3d-ssl", "esmtpd-ssl", "courieresmtpd", "imapd", "pop3d", "esmtpd")
 _SECONDS = 10.0
@@ -117,7 +117,8 @@ ISSUE = Issue(
     signatures=(
         Signature(
             process=_SERVERS,
-            pattern=r"couriertls: accept: error:14094417:SSL routines:[A-Za-z0-9_]+:sslv3 alert illegal parameter",
+            pattern=BY_TLS
+            + r"couriertls: accept: error:14094417:SSL routines:[A-Za-z0-9_]+:sslv3 alert illegal parameter",
             sample="courier couriertls: accept: error:14094417:SSL routines:ssl3_read_bytes:sslv3 alert illegal "
             "parameter",
             known="reported: https://georgik.sinusgear.com/tag/courier/ (OpenSSL 1.0)",
@@ -125,28 +126,29 @@ ISSUE = Issue(
         ),
         Signature(
             process=_SERVERS,
-            pattern=r"couriertls: accept: error:0A000417:SSL routines::[a-z0-9/]+ alert illegal parameter",
+            pattern=BY_TLS + r"couriertls: accept: error:0A000417:SSL routines::[a-z0-9/]+ alert illegal parameter",
             sample="ip=[192.0.2.7], couriertls: accept: error:0A000417:SSL routines::ssl/tls alert illegal parameter",
             known="run: trixie, couriertls 1.4.1 with OpenSSL 3.5.7",
             tls="OpenSSL 3",
         ),
         Signature(
             process=_SERVERS,
-            pattern=r"couriertls: \S+: error:1E08010C:DECODER routines::unsupported",
+            pattern=BY_TLS + r"couriertls: \S+: error:1E08010C:DECODER routines::unsupported",
             sample="ip=[192.0.2.7], couriertls: /etc/courier/imapd.pem: error:1E08010C:DECODER routines::unsupported",
             known="run: trixie, couriertls 1.4.1 with OpenSSL 3.5.7",
             tls="OpenSSL 3",
         ),
         Signature(
             process=_SERVERS,
-            pattern=r"couriertls: connect: error:0A0000C1:SSL routines::no shared cipher",
+            pattern=BY_TLS + r"couriertls: connect: error:0A0000C1:SSL routines::no shared cipher",
             sample="ip=[::ffff:127.0.0.1], couriertls: connect: error:0A0000C1:SSL routines::no shared cipher",
             known="run: trixie, couriertls 1.4.1 with OpenSSL 3.5.7",
             tls="OpenSSL 3",
         ),
         Signature(
             process=_SERVERS,
-            pattern=r"couriertls: [a-z]+: error:1417A0C1:SSL routines:tls_post_process_client_hello:no shared cipher",
+            pattern=BY_TLS
+            + r"couriertls: [a-z]+: error:1417A0C1:SSL routines:tls_post_process_client_hello:no shared cipher",
             sample="ip=[192.0.2.7], couriertls: connect: error:1417A0C1:SSL routines:tls_post_process_client_hello:"
             "no shared cipher",
             known="run: the error text of OpenSSL 1.1.1l; read: sslerror() in libcouriertls.c, 1.4.1",

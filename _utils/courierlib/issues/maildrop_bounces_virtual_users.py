@@ -154,21 +154,21 @@ ISSUE = Issue(
     signatures=(
         Signature(
             process=("courierlocal",),
-            pattern=r"addr=<[^>]*>: Invalid user specified\.",
+            pattern=r"addr=<[^<>]*>: Invalid user specified\.$",
             sample="id=00000000001CA8B2.000000006B031ED5.000002E9,from=<s@client.example.test>,"
             "addr=<carol@virt.example.test>: Invalid user specified.",
             known="run: trixie, 1.4.1",
         ),
         Signature(
             process=("courierlocal",),
-            pattern=r"addr=<[^>]*>: ERR: authdaemon: s_connect\(\) failed: Permission denied",
+            pattern=r"addr=<[^<>]*>: ERR: authdaemon: s_connect\(\) failed: Permission denied$",
             sample="id=00000000001CA8B2.000000006B031ED5.000002E9,from=<s@client.example.test>,"
             "addr=<carol@virt.example.test>: ERR: authdaemon: s_connect() failed: Permission denied",
             known="run: trixie, 1.4.1",
         ),
         Signature(
             process=("courierlocal",),
-            pattern=r"maildrop: Temporary authentication failure\.",
+            pattern=r"maildrop: Temporary authentication failure\.$",
             sample="id=00000000001CA1FB.000000006B031EEA.0000041D,from=<s@client.example.test>,"
             "addr=<dora@virt.example.test>: /usr/bin/maildrop: Temporary authentication failure.",
             known="run: trixie, 1.4.1",

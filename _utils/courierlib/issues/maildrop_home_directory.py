@@ -166,28 +166,28 @@ ISSUE = Issue(
     signatures=(
         Signature(
             process=("courierlocal",),
-            pattern=r"maildrop: Unable to change to home directory\.",
+            pattern=r"maildrop: Unable to change to home directory\.$",
             sample="id=00000000001B0437.000000006B031E06.000002CD,from=<>,addr=<carol@virt.example.test>: "
             "maildrop: Unable to change to home directory.",
             known="run: trixie, 1.4.1; bookworm, 1.0.16; forky, 2.0.6",
         ),
         Signature(
             process=("courierlocal",),
-            pattern=r"maildrop: Cannot determine my username\.",
+            pattern=r"maildrop: Cannot determine my username\.$",
             sample="id=00000000001DC7A0.000000006B0325BF.00000262,from=<s@client.example.test>,"
             "addr=<zoe@virt.example.test>: maildrop: Cannot determine my username.",
             known="run: trixie, 1.4.1; bookworm, 1.0.16; forky, 2.0.6",
         ),
         Signature(
             process=("courierlocal",),
-            pattern=r"maildrop: Home directory owned by wrong user\.",
+            pattern=r"maildrop: Home directory owned by wrong user\.$",
             sample="id=00000000001DC7A8.000000006B0325C1.0000027A,from=<s@client.example.test>,"
             "addr=<alice@mx1.example.test>: maildrop: Home directory owned by wrong user.",
             known="run: trixie, 1.4.1; bookworm, 1.0.16; forky, 2.0.6",
         ),
         Signature(
             process=("courierlocal",),
-            pattern=r"maildrop: Invalid home directory permissions - world writable\.",
+            pattern=r"maildrop: Invalid home directory permissions - world writable\.$",
             sample="id=00000000001DC713.000000006B0325C0.0000026E,from=<s@client.example.test>,"
             "addr=<alice@mx1.example.test>: maildrop: Invalid home directory permissions - world writable.",
             known="run: trixie, 1.4.1; bookworm, 1.0.16; forky, 2.0.6",

@@ -124,7 +124,7 @@ ISSUE = Issue(
     signatures=(
         Signature(
             process=("courierlocal",),
-            pattern=r"maildrop: Unable to create a dot-lock at /var/mail/",
+            pattern=r"maildrop: Unable to create a dot-lock at /var/mail/[^\s<>]+$",
             sample="id=00000000001DC7AD.000000006B0325C5.000002FD,from=<s@client.example.test>,"
             "addr=<carol@virt.example.test>: /usr/bin/maildrop: Unable to create a dot-lock at /var/mail/770.0.mx1.",
             known="run: trixie, 1.4.1; bookworm, 1.0.16; forky, 2.0.6: only if authdaemon answered",

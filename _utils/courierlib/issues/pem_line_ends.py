@@ -70,11 +70,11 @@ and `BEGIN` of the second block is nowhere at the beginning of a line. GnuTLS lo
 """
 
 from courierlib import pem, tlsfiles
-from courierlib.issue import Affects, Finding, Issue, Severity, Signature
+from courierlib.issue import BY_TLS, Affects, Finding, Issue, Severity, Signature
 from courierlib.tree import Unreadable
 
 _SERVERS = ("imapd-ssl", "pop3d-ssl", "esmtpd-ssl", "courieresmtpd", "imapd", "pop3d", "esmtpd")
-_PATTERN = r"couriertls: \S+: error:[0-9A-F]+:PEM routines:[A-Za-z_]*:no start line"
+_PATTERN = BY_TLS + r"couriertls: \S+: error:[0-9A-F]+:PEM routines:[A-Za-z_]*:no start line"
 
 ISSUE = Issue(
     id="pem-line-ends",

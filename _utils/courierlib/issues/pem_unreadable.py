@@ -96,13 +96,17 @@ markers anywhere, which is why a file that worked on Debian fails elsewhere.
 """
 
 from courierlib import pem, tlsfiles
-from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown, Upgrade
+from courierlib.issue import BY_TLS, Affects, Finding, Issue, Severity, Signature, Unknown, Upgrade
 from courierlib.tree import Unreadable
 
 _SERVERS = ("imapd-ssl", "pop3d-ssl", "esmtpd-ssl", "courieresmtpd", "imapd", "pop3d", "esmtpd")
-_PEM = r"couriertls: \S+: error:[0-9A-F]+:PEM routines:[A-Za-z_]*:(no start line|bad end line|bad base64 decode)"
-_MISMATCH = r"couriertls: \S+: error:[0-9A-F]+:x509 certificate routines:[A-Za-z0-9_]*:key values mismatch"
-_MISSING = r"couriertls: \S+: error:[0-9A-F]+:system library:[a-z]*:(No such file or directory|Permission denied)"
+_PEM = (
+    BY_TLS + r"couriertls: \S+: error:[0-9A-F]+:PEM routines:[A-Za-z_]*:(no start line|bad end line|bad base64 decode)"
+)
+_MISMATCH = BY_TLS + r"couriertls: \S+: error:[0-9A-F]+:x509 certificate routines:[A-Za-z0-9_]*:key values mismatch"
+_MISSING = (
+    BY_TLS + r"couriertls: \S+: error:[0-9A-F]+:system library:[a-z]*:(No such file or directory|Permission denied)"
+)
 _OLD = "run: PEM_read_bio and X509_check_private_key of OpenSSL {}; read: sslerror() in libcouriertls.c, 1.4.1"
 _KNOWN = {
     "OpenSSL 1.0": _OLD.format("1.0.2q"),
@@ -178,12 +182,12 @@ ISSUE = Issue(
         ),
         _signature(
             "OpenSSL 3",
-            r"couriertls: \S+: error:1E08010C:DECODER routines::unsupported",
+            BY_TLS + r"couriertls: \S+: error:1E08010C:DECODER routines::unsupported",
             "couriertls: /etc/courier/imapd.pem: error:1E08010C:DECODER routines::unsupported",
         ),
         _signature(
             "OpenSSL 3",
-            r"couriertls: \S+: error:1C800064:Provider routines::bad decrypt",
+            BY_TLS + r"couriertls: \S+: error:1C800064:Provider routines::bad decrypt",
             "couriertls: /etc/courier/imapd.pem: error:1C800064:Provider routines::bad decrypt",
         ),
         _signature(
@@ -205,12 +209,12 @@ ISSUE = Issue(
         ),
         _signature(
             "OpenSSL 3",
-            r"couriertls: connect: error:0A000076:SSL routines::no suitable signature algorithm",
+            BY_TLS + r"couriertls: connect: error:0A000076:SSL routines::no suitable signature algorithm",
             "couriertls: connect: error:0A000076:SSL routines::no suitable signature algorithm",
         ),
         _signature(
             "OpenSSL 3",
-            r"couriertls: \S+: error:0680009B:asn1 encoding routines::too long",
+            BY_TLS + r"couriertls: \S+: error:0680009B:asn1 encoding routines::too long",
             "couriertls: /etc/courier/imapd.pem: error:0680009B:asn1 encoding routines::too long",
         ),
         _signature(
@@ -220,13 +224,15 @@ ISSUE = Issue(
         ),
         _signature(
             "GnuTLS",
-            r"couriertls: /\S+: (No such file or directory|Permission denied)",
+            BY_TLS + r"couriertls: /\S+: (No such file or directory|Permission denied)",
             "couriertls: /etc/courier/imapd.pem: No such file or directory",
         ),
         _signature(
-            "GnuTLS", r"No supported cipher suites have been found\.", "No supported cipher suites have been found."
+            "GnuTLS",
+            BY_TLS + r"No supported cipher suites have been found\.$",
+            "No supported cipher suites have been found.",
         ),
-        _signature("GnuTLS", r"Decryption has failed\.", "Decryption has failed."),
+        _signature("GnuTLS", BY_TLS + r"Decryption has failed\.$", "Decryption has failed."),
     ),
     references=("https://www.rfc-editor.org/rfc/rfc7468",),
 )
