@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import struct
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -126,10 +126,8 @@ def test_an_hour_ago_is_an_hour_ago_when_the_clocks_change():
 def test_the_zone_is_that_of_the_host(tmp_path):
     (tmp_path / "etc").mkdir()
     assert zone(Host(str(tmp_path))) is timezone.utc
-    tokyo = Path("/usr/share/zoneinfo/Asia/Tokyo")
-    if not tokyo.exists():
-        pytest.skip("this machine has no time zones")
-    (tmp_path / "etc/localtime").write_bytes(tokyo.read_bytes())
+    tokyo = struct.pack(">4s16x6llBB4s", b"TZif", 0, 0, 0, 0, 1, 4, 9 * 3600, 0, 0, b"JST")
+    (tmp_path / "etc/localtime").write_bytes(tokyo)
     near = datetime(2026, 11, 22, tzinfo=zone(Host(str(tmp_path))))
     assert when("Nov  2 09:00:00 mx1 x", near) == utc(2026, 11, 2)
 
