@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
 import salt.exceptions
 
@@ -21,6 +23,7 @@ def test_only_the_documented_functions_are_public(modules):
         "courier.check_pem_eol",
         "courier.check_processes",
         "courier.check_services",
+        "courier.diagnose",
         "courier.ensure_maildrop",
         "courier.ensure_services",
         "courier.explain",
@@ -106,7 +109,12 @@ def test_what_is_skipped_is_in_no_list(modules, installation):
         ("courier.fix_dh", {"group": 4096}, "group: 4096 is none of ffdhe2048"),
         ("courier.check", {"issues": None}, "issues: names no issue"),
         ("courier.audit", {"severity": 0}, "severity: 0 is none of"),
-        ("courier.explain", {"issue": 1}, "issue: no issue 1"),
+        ("courier.audit", {"log": "no"}, "log: expected True or False"),
+        ("courier.diagnose", {"source": "mail.log"}, "source: 'mail.log': name the log by its absolute path"),
+        ("courier.diagnose", {"since": "soon"}, "since: 'soon': not a time; write an ISO date"),
+        ("courier.diagnose", {"until": "later"}, "until: 'later': not a time"),
+        ("courier.diagnose", {"issues": "no-such-issue"}, "no issue 'no-such-issue'"),
+        ("courier.explain", {"issue": 1}, "issue: no issue '1'"),
     ],
 )
 def test_a_wrong_argument_is_named(modules, function, arguments, message):
@@ -132,6 +140,52 @@ def test_a_damaged_manifest_fails_the_audit_in_one_line(modules, installation):
     (installation / ".courier-host.json").write_text("{")
     with pytest.raises(salt.exceptions.CommandExecutionError, match="record the host again"):
         modules["courier.audit"](root=str(installation))
+
+
+LINE = "ip=[192.0.2.7], couriertls: connect: error:0A000076:SSL routines::no suitable signature algorithm"
+
+
+def test_a_log_line_is_explained_as_salts_command_line_hands_it_over(modules):
+    article = modules["courier.explain"]("pem-unreadable")
+    assert modules["courier.explain"](LINE) == article
+    # What salt-call makes of the same line: an argument called ip.
+    name, _, value = LINE.partition("=")
+    assert modules["courier.explain"](**{name: value}) == article
+    assert modules["courier.explain"](*LINE.split()) == article
+
+
+@pytest.fixture
+def log(tmp_path):
+    path = tmp_path / "mail.log"
+    path.write_text(
+        f"Nov 22 18:00:01 mx1 imapd-ssl: {LINE}\n"
+        "Nov 22 18:00:02 mx1 courierd: Cannot allocate 17 bytes\n"
+        f"Nov 22 19:00:01 mx1 imapd-ssl: {LINE}\n"
+    )
+    return path
+
+
+def test_a_log_is_diagnosed_and_shown(modules, show, log):
+    report = modules["courier.diagnose"](source=str(log))
+    assert [(row["id"], row["count"]) for row in report["issues"]] == [("pem-unreadable", 2)]
+    assert report["unexplained_lines"] == 1
+    text = show({"mx1": report})
+    assert f"mx1: 1 known problem in the log (read: {log})" in " ".join(text.split())
+    assert "192.0.2.7" not in text
+    assert "look like errors, and belong to no known problem: 1 line" in text
+
+
+def test_a_diagnosis_keeps_to_the_time_that_is_asked_for(modules, log):
+    year = datetime.datetime.fromisoformat(modules["courier.diagnose"](source=str(log))["issues"][0]["last"]).year
+    report = modules["courier.diagnose"](source=str(log), since=f"{year}-11-22 18:30")
+    assert report["issues"][0]["count"] == 1
+    assert report["unexplained_lines"] == 0
+
+
+def test_a_log_that_is_not_there_is_unknown(modules, tmp_path):
+    report = modules["courier.diagnose"](source=str(tmp_path / "none"))
+    assert report["unknown"] == [f"{tmp_path}/none: no such file or directory"]
+    assert (report["issues"], report["read"]) == ([], [])
 
 
 def test_an_article_is_explained_with_its_address(modules):
