@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import io
 import json
+import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,19 +72,22 @@ def fingerprint(source: str) -> str:
         source: text of the file.
     """
     tree = ast.parse(source)
-    spoken: list[ast.AST] = []
-    if tree.body and isinstance(tree.body[0], ast.Expr):
-        spoken.append(tree.body[0])
+    spoken: list[ast.AST] = tree.body[:1] if ast.get_docstring(tree) is not None else []
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Issue":
             spoken += [keyword for keyword in node.keywords if keyword.arg in _SAYS_ONLY]
-    silent = {line for node in spoken for line in range(node.lineno, node.end_lineno + 1)}
-    kept = [
-        line.rstrip()
-        for number, line in enumerate(source.splitlines(), 1)
-        if number not in silent and line.strip() and not line.lstrip().startswith("#")
-    ]
-    return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:16]
+    spans = [((node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)) for node in spoken]
+    lines = [line.encode() for line in source.splitlines(keepends=True)]
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            start = len(token.line[:column].encode())
+            spans.append(((row, start), (row, start + len(token.string.encode()))))
+    # From the end, so that what is left to do stays in its place. Not ast.dump: it differs between versions of Python.
+    for (first, start), (last, end) in sorted(spans, reverse=True):
+        lines[first - 1 : last] = [lines[first - 1][:start] + lines[last - 1][end:], *[b""] * (last - first)]
+    kept = b"\n".join(line.rstrip() for line in lines if line.strip())
+    return hashlib.sha256(kept).hexdigest()[:16]
 
 
 def issue_fingerprint(issue_id: str) -> str:

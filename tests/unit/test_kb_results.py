@@ -27,7 +27,10 @@ ISSUE = Issue(
 
 def check(host):
     # Why.
-    yield host.files
+    yield host.files  # And how.
+    yield \'\'\'
+# in a file
+\'\'\'
 '''
 
 
@@ -40,6 +43,7 @@ def check(host):
         ("Look at it.", "Look\\nagain."),
         ('sample="a"', 'sample="b"'),
         ("# Why.", "# Because."),
+        ("  # And how.", ""),
         ("\n\n\ndef", "\n\n\n\ndef"),
     ],
 )
@@ -48,9 +52,18 @@ def test_what_is_only_said_does_not_outdate_a_result(old, new):
     assert SOURCE.replace(old, new) != SOURCE
 
 
-@pytest.mark.parametrize(("old", "new"), [("host.files", "host.names"), ('"ls"', '"ls -l"'), ("check(", "look(")])
+@pytest.mark.parametrize(
+    ("old", "new"), [("host.files", "host.names"), ('"ls"', '"ls -l"'), ("check(", "look("), ("# in a", "# of a")]
+)
 def test_what_is_done_does(old, new):
+    assert old in SOURCE
     assert results.fingerprint(SOURCE.replace(old, new)) != results.fingerprint(SOURCE)
+
+
+def test_what_is_done_counts_beside_what_is_said():
+    one = 'ISSUE = Issue(look=("ls",), known=("run: x",))\n'
+    assert results.fingerprint(one) == results.fingerprint(one.replace("run: x", "run: y"))
+    assert results.fingerprint(one) != results.fingerprint(one.replace("ls", "ps"))
 
 
 def test_results_and_recordings_are_read_by_host_and_issue(tmp_path):
