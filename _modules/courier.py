@@ -436,7 +436,7 @@ def ensure_maildrop(strategy=None, allow=None, test=None):
 
     allow
         ``open-authdaemon-socket``: let every local user ask authdaemon; the strategy ``authdaemon`` needs that for
-        virtual users.
+        virtual users. ``no-maildir``: also if an account with mail in ``/var/mail`` has no Maildir yet.
 
     test
         Only say what would change.

@@ -157,7 +157,8 @@ def ensure_maildrop(name, strategy=None, allow=None):
         ``maildir``, ``mailfilter`` or ``authdaemon``; the execution function says what each does.
 
     allow
-        ``open-authdaemon-socket`` for the strategy ``authdaemon``.
+        ``open-authdaemon-socket`` for the strategy ``authdaemon``; ``no-maildir`` if an account has mail in
+        ``/var/mail`` and no Maildir yet.
 
     .. code-block:: yaml
 

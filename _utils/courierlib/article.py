@@ -74,7 +74,7 @@ def markdown(
         ("What it breaks", [written["What it breaks"]]),
         ("Am I affected", _affected(entry, recordings)),
         ("Check by hand", [written["Check by hand"]]),
-        ("Fix with Salt", _repair(entry, links, recordings)),
+        ("Fix with Salt", _repair(entry, entries, links, recordings)),
         ("Fix by hand", [written["Fix by hand"]]),
         ("Undo", [_UNDO if entry.fix else "", written["Undo"]]),
         ("How to see that it worked", [written["How to see that it worked"]]),
@@ -134,8 +134,8 @@ def neighbours(entry: Entry, entries: Mapping[str, Entry]) -> tuple[str, ...]:
 
 
 _UNDO = (
-    "`salt-call courier.history` lists the repairs made with Salt, `salt-call courier.undo RUN` takes one back: files "
-    "from their backups, with the restarts that belong to them."
+    "`salt-call courier.history` lists the repairs made with Salt, `salt-call courier.undo RUN` takes one back: files, "
+    "owners and services. A process that was ended does not come back."
 )
 
 
@@ -207,7 +207,9 @@ def _session(outputs: Iterable[Output]) -> Iterator[str]:
             yield output.text.strip("\n")
 
 
-def _repair(entry: Entry, links: Links, recordings: Mapping[str, Recording]) -> Iterator[str]:
+def _repair(
+    entry: Entry, entries: Mapping[str, Entry], links: Links, recordings: Mapping[str, Recording]
+) -> Iterator[str]:
     if not entry.fixed_by:
         yield "Nothing repairs it by itself: no repair is safe without somebody who looks. Do it by hand."
         return
@@ -218,10 +220,14 @@ def _repair(entry: Entry, links: Links, recordings: Mapping[str, Recording]) -> 
         yield f"`{name}=` must be chosen: {offered}; {_function(entry.fixed_by, links)} says what each does."
     yield "First see what it would do:"
     yield _fence("console", f"# {call} test=True")
-    if "broken" in recordings and len(recordings["broken"].salt) > 1:
-        announced = recordings["broken"].salt[1]
-        yield f"Recorded ({recordings['broken'].host}):"
+    for announced in recordings["broken"].salt[1:] if "broken" in recordings else ():
+        choice = "" if announced.command == f"{call} test=True" else ", with another choice"
+        yield f"Recorded ({recordings['broken'].host}{choice}):"
         yield _fence("console", "\n".join(_session([announced])))
+    together = [other.id for other in entries.values() if other.fixed_by == entry.fixed_by and other.id != entry.id]
+    if together:
+        named = _words([f"[{issue}]({links.issue(issue)})" for issue in together], "and")
+        yield f"It repairs {named} too, and may find more than the check above."
     yield "Then do it:"
     yield _fence("console", f"# {call}")
     yield f"It interrupts {entry.issue.interrupts}."

@@ -28,8 +28,9 @@ COMPONENTS = ("services", "delivery", "mta", "tls", "auth")
 GENERATIONS = ("OpenSSL 1.0", "OpenSSL 1.1", "OpenSSL 3", "GnuTLS")
 """Generations of TLS libraries whose messages differ."""
 
-_ONLY_PYTHON = re.compile(r"\(\?[aiLmsux]|\(\?P|\(\?<|\\[AZz]|[*+?}]\+|\(\?>")
-"""What JavaScript or RE2 do not know: inline flags, named groups, lookbehind, anchors, possessive quantifiers."""
+_ONLY_PYTHON = re.compile(r"\(\?[^:]|\\[AZzdDwWbB1-9]|[*+?}]\+|\{,")
+"""What JavaScript or RE2 do not know, or know otherwise: flags, named groups, looking around, anchors, classes that are
+Unicode's in Python, what a group matched, possessive quantifiers."""
 
 
 class Inconsistent(Exception):

@@ -93,6 +93,22 @@ def test_a_choice_without_default_is_named_and_one_with_a_default_is_not():
     assert "dh-params-weak:\n  courier.fixed: []" in page(ENTRIES["dh-params-weak"])
 
 
+def test_a_repair_that_was_recorded_with_another_choice_says_so():
+    entry = ENTRIES["dh-params-weak"]
+    assert "a broken host, with another choice):" in section(page(entry, recordings=RECORDINGS), "Fix with Salt")
+    same = Output("salt-call courier.fix_dh test=True", "announced")
+    broken = dataclasses.replace(RECORDINGS["broken"], salt=(RECORDINGS["broken"].salt[0], same))
+    assert "another choice" not in page(entry, recordings={"broken": broken})
+
+
+def test_a_repair_names_what_else_it_repairs():
+    assert (
+        f"It repairs [dh-params-unusable]({KB}/i/dh-params-unusable/) too, and may find more than the check above."
+        in section(page(ENTRIES["dh-params-weak"]), "Fix with Salt")
+    )
+    assert "too, and may find" not in page(ENTRIES["pem-unreadable"])
+
+
 def test_an_issue_without_a_repair_says_so():
     entry = dataclasses.replace(ENTRIES["dh-params-weak"], fix=None)
     text = page(entry)

@@ -82,6 +82,28 @@ def test_an_inconsistent_issue_file_is_refused_by_name(broken, message):
     assert "_utils/courierlib/issues/" in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"(?=no) start",
+        r"no(?! stop)",
+        r"no(?<=no)",
+        r"(?P<a>no)",
+        r"(n)o\1",
+        r"\bno",
+        r"\w+",
+        r"\d",
+        r"no{,3}",
+        r"n++",
+        r"\Ano",
+    ],
+)
+def test_a_pattern_that_not_every_engine_reads_alike_is_refused(pattern):
+    signature = dataclasses.replace(SIGNATURE, pattern=pattern)
+    with pytest.raises(catalogue.Inconsistent, match="JavaScript or RE2"):
+        catalogue.collect([module(issue=dataclasses.replace(ISSUE, signatures=(signature,)))])
+
+
 def test_an_id_is_used_once():
     with pytest.raises(catalogue.Inconsistent, match="already that of"):
         catalogue.collect([module(), module()])
