@@ -30,10 +30,11 @@ Windows line ends are often blamed. They are harmless with OpenSSL 3 and with Gn
 
 ## Check by hand
 
-On a healthy host every file has `0 CR`. As many CR as LF are Windows line ends, harmless. More CR than LF: here is the
-cause, if the second command names `libssl`. With `libgnutls` they are harmless too.
+The first command counts, file by file, the lines that have a CR before their end. A healthy host has 0 everywhere: a
+CR just before LF is a Windows line end, harmless, and is not counted. Where a file has 1 or more, here is the cause, if
+the second command names `libssl`. With `libgnutls` it is harmless. For `dhparams.pem` see `dh-params-unusable`.
 
-Without any CR this is not your problem: see `pem-unreadable`.
+With 0 everywhere this is not your problem: see `pem-unreadable`.
 
 ## Fix by hand
 
@@ -84,11 +85,10 @@ ISSUE = Issue(
     interrupts="nothing: couriertls reads the file for every connection",
     fixed_by="courier.fix_pem_eol",
     look=(
-        'for f in /etc/courier/*.pem; do echo "$f: $(tr -cd \'\\r\' <"$f" | wc -c) CR, '
-        '$(tr -cd \'\\n\' <"$f" | wc -c) LF"; done',
+        r"grep -cP '\r.' /etc/courier/*.pem",
         "ldd /usr/bin/couriertls | awk '/libssl|libgnutls/ {print $1}'",
     ),
-    tell="The PEM file has more carriage returns than newlines; if it has none, it is `pem-unreadable`.",
+    tell=r"`grep -cP '\r.' FILE` counts at least one line; if it counts none, it is `pem-unreadable`.",
     bites=("couriertls",),
     known=(
         "run: trixie with an OpenSSL 3.5.7 couriertls 1.4.1: CR-only, wholly or in part: no TLS; CRLF works",

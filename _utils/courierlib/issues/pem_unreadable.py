@@ -133,7 +133,7 @@ ISSUE = Issue(
         '$(openssl pkey -in "$f" -passin pass: -pubout 2>/dev/null | sha256sum | cut -c1-8)"; done',
     ),
     tell="`openssl s_client -connect localhost:993` says `Cipher is (NONE)` or `bad signature` (with bad DH parameters "
-    "it still names a cipher), and the file has no more carriage returns than newlines.",
+    r"it still names a cipher), and `grep -cP '\r.' FILE` counts none.",
     bites=("couriertls",),
     upgrades=(
         Upgrade(
