@@ -121,7 +121,7 @@ ISSUE = Issue(
     id="maildrop-bounces-virtual-users",
     component="delivery",
     severity=Severity.CRITICAL,
-    affects=Affects(since="0.76"),
+    affects=Affects(),
     interrupts="delivery, for the second in which courierd is restarted; mail that arrives meanwhile waits",
     choices={"strategy": delivery.STRATEGIES},
     allows=(delivery.OPEN_SOCKET, delivery.NO_MAILDIR),
