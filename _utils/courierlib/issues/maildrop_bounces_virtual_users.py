@@ -52,14 +52,24 @@ Invalid user specified.
 
 ## Fix by hand
 
-Stop the bounces first. This one line delivers to every account's Maildir, without maildrop:
+Stop the bounces first: deliver to every account's Maildir, without maildrop. Keep a copy, and look at the whole value:
 
 ```console
 # cp -p /etc/courier/courierd /root/courierd.before
+# grep -n -A2 '^DEFAULTDELIVERY' /etc/courier/courierd
+```
+
+If its closing quote is on another line, edit the file by hand: `sed` would leave the other lines behind. For a value
+of one line:
+
+```console
 # sed -i 's,^DEFAULTDELIVERY=.*,DEFAULTDELIVERY=./Maildir,' /etc/courier/courierd
+# sh -n /etc/courier/courierd
 # systemctl restart courier
 # courier clear all
 ```
+
+`sh -n` prints nothing if the file is sound.
 
 `courier clear all` is needed: Courier refuses an address for up to two hours after a bounce.
 
@@ -81,6 +91,8 @@ bouncing.
 # cp -p /root/courierd.before /etc/courier/courierd
 # systemctl restart courier
 ```
+
+What else a strategy has changed, and how to take that back, is in the article `maildrop-home-directory`.
 
 ## How to see that it worked
 
@@ -126,7 +138,7 @@ ISSUE = Issue(
     choices={"strategy": delivery.STRATEGIES},
     allows=(delivery.OPEN_SOCKET, delivery.NO_MAILDIR),
     look=(
-        "grep '^DEFAULTDELIVERY' /etc/courier/courierd",
+        "grep -A2 '^DEFAULTDELIVERY' /etc/courier/courierd",
         "stat -c '%A %U:%G %n' /run/courier/authdaemon",
         "courier show all",
     ),

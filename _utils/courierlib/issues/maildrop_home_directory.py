@@ -49,19 +49,30 @@ Choose one of three strategies. Keep a copy first: `cp -p /etc/courier/courierd 
 | `mailfilter` | those of accounts that have one | the others get their mail in the Maildir |
 | `authdaemon` | all | authdaemon's socket must be open to every local user |
 
-The quickest way to get mail moving is `maildir`:
+The quickest way to get mail moving is `maildir`. First look at the whole value:
+
+```console
+# grep -n -A2 '^DEFAULTDELIVERY' /etc/courier/courierd
+```
+
+If its closing quote is on another line, edit the file by hand: `sed` would leave the other lines behind. For a value
+of one line:
 
 ```console
 # sed -i 's,^DEFAULTDELIVERY=.*,DEFAULTDELIVERY=./Maildir,' /etc/courier/courierd
+# sh -n /etc/courier/courierd
 # systemctl restart courier
 # courier flush
 ```
 
-`courier.ensure_maildrop strategy=mailfilter` writes the script `/etc/courier/deliver-mailfilter` and
+`sh -n` prints nothing if the file is sound.
+
+`courier.ensure_maildrop strategy=mailfilter` writes the script `/etc/courier/deliver-mailfilter` and this, and
+restarts Courier:
 
 ```text
-DEFAULTDELIVERY='| /bin/sh /etc/courier/deliver-mailfilter
-./Maildir'
+DEFAULTDELIVERY="| /bin/sh /etc/courier/deliver-mailfilter
+./Maildir"
 ```
 
 The script calls maildrop with the home that Courier gives it, keeps `Delivered-To:` and `Return-Path:`, reads
@@ -80,10 +91,13 @@ and `/run/courier/authdaemon` must let others in, or everybody's mail is deferre
 # echo 'z /run/courier/authdaemon 0751 - - -' > /etc/tmpfiles.d/00-courier-authdaemon-socket.conf
 # chmod 0751 /run/courier/authdaemon
 # sed -i 's/^#DEFAULT=/DEFAULT=/' /etc/maildroprc
+# sh -n /etc/courier/courierd
+# systemctl restart courier
+# courier flush
 ```
 
 Any local user can then ask authdaemon about any account, and check passwords against it. Salt does this only with
-`allow=open-authdaemon-socket`. The last command is needed because maildrop otherwise delivers to `/var/mail`.
+`allow=open-authdaemon-socket`. `DEFAULT` is needed because maildrop otherwise delivers to `/var/mail`.
 
 Do not use `-d "${RECIPIENT}"`, which Debian recommended: a system user's recipient is `alice@mx1.example.test`, which
 no account is called, so system users' mail bounces.
@@ -94,9 +108,20 @@ An account that has no Maildir gets a mailbox *file* called `Maildir` from Couri
 
 ## Undo
 
+By hand, for every strategy:
+
 ```console
 # cp -p /root/courierd.before /etc/courier/courierd
 # systemctl restart courier
+```
+
+After `mailfilter` nothing uses `/etc/courier/deliver-mailfilter` any more: remove it. After `authdaemon` close the
+socket again, and make `DEFAULT` a comment if it was one:
+
+```console
+# rm /etc/tmpfiles.d/00-courier-authdaemon-socket.conf
+# chmod 0750 /run/courier/authdaemon
+# sed -i 's/^DEFAULT=/#DEFAULT=/' /etc/maildroprc
 ```
 
 ## How to see that it worked
@@ -137,7 +162,7 @@ ISSUE = Issue(
     choices={"strategy": delivery.STRATEGIES},
     allows=(delivery.OPEN_SOCKET, delivery.NO_MAILDIR),
     look=(
-        "grep '^DEFAULTDELIVERY' /etc/courier/courierd",
+        "grep -A2 '^DEFAULTDELIVERY' /etc/courier/courierd",
         "maildrop -v | grep Courier",
         'authenumerate | awk -F\'\\t\' \'$5 == "" {home = "none"; getent = "getent passwd " $2 " | cut -d: -f6"; '
         'getent | getline home; close(getent); if (home != $4) print $1 ": " $4 ", in passwd " home}\' | head -5',

@@ -28,13 +28,23 @@ more are left from earlier.
 
 ## Fix by hand
 
-Deliver to the Maildir without maildrop:
+Deliver to the Maildir without maildrop. Keep a copy, and look at the whole value:
 
 ```console
 # cp -p /etc/courier/courierd /root/courierd.before
+# grep -n -A2 '^DEFAULTDELIVERY' /etc/courier/courierd
+```
+
+If its closing quote is on another line, edit the file by hand: `sed` would leave the other lines behind. For a value
+of one line:
+
+```console
 # sed -i 's,^DEFAULTDELIVERY=.*,DEFAULTDELIVERY=./Maildir,' /etc/courier/courierd
+# sh -n /etc/courier/courierd
 # systemctl restart courier
 ```
+
+`sh -n` prints nothing if the file is sound.
 
 Or keep maildrop, and tell it where the mail belongs. That is enough only if every account that DEFAULTDELIVERY
 concerns is a system user:
@@ -62,6 +72,15 @@ Compare the number of messages (`grep -c '^From ' /var/mail/alice`) before you r
 # cp -p /root/courierd.before /etc/courier/courierd
 # systemctl restart courier
 ```
+
+Where you changed `/etc/maildroprc` instead, which needs no restart:
+
+```console
+# sed -i 's/^DEFAULT=/#DEFAULT=/' /etc/maildroprc
+```
+
+What another strategy has changed is in the article `maildrop-home-directory`. Mail that was brought into the Maildir
+stays there.
 
 ## How to see that it worked
 
@@ -97,7 +116,7 @@ ISSUE = Issue(
     choices={"strategy": delivery.STRATEGIES},
     allows=(delivery.OPEN_SOCKET, delivery.NO_MAILDIR),
     look=(
-        "grep '^DEFAULTDELIVERY' /etc/courier/courierd",
+        "grep -A2 '^DEFAULTDELIVERY' /etc/courier/courierd",
         "grep -n DEFAULT /etc/maildroprc",
         "find /var/mail -type f -size +0 -printf '%s bytes in %p\\n' | head -5",
     ),
