@@ -1,4 +1,4 @@
-"""
+r"""
 Mail stops because Courier's spool belongs to another user
 
 ## What you see
@@ -7,14 +7,14 @@ It depends on the directory. Each of these was seen with the directory given to 
 
 | Directory | What happens | In the log |
 | --- | --- | --- |
-| `/var/lib/courier/tmp` | SMTP: `432 Service temporarily unavailable.` | `submit: Permission denied` |
+| `/var/lib/courier/tmp` | `432 Service temporarily unavailable.` | `submit: Permission denied` |
 | `msgs`, `msgq` | mail is accepted, none is delivered | `courierd: ABNORMAL TERMINATION, exit status: 1` |
 | files in `msgs` | these are never tried again | `courierd: Cannot read /var/lib/courier/msgq/179536/C1926618…` |
 | `track` | mail works | `courierd: Warning: /var/lib/courier/track is not owned by the correct uid` |
 | `filters` | port 25 does not start | `courierfilter: /var/lib/courier/filters/.lock: Permission denied` |
 | `allfilters` | mail works; mail filters do not | nothing |
-| `/run/courier` | the same | `courierfilter: /run/courier/courierfilter.pid: Permission denied` |
-| `/run/courier/authdaemon` | SMTP: `450 Service…` | `authdaemon: s_connect() failed: Permission denied` |
+| `/run/courier` | port 25 does not start | `courierfilter: /run/courier/courierfilter.pid: Permission denied` |
+| `authdaemon` in it | `450 Service temporarily unavailable.` | `authdaemon: s_connect() failed: Permission denied` |
 
 courierd that cannot work says `Permission denied` first and then `Will restart in 60 seconds.`, again and again.
 
@@ -40,10 +40,11 @@ there is not listed, and may stay.
     # find /var/lib/courier/tmp/[0-9]* -type f -exec touch {} +
     ```
 
-2. The directories:
+2. The directories. Keep a list of what belongs to whom, to be able to go back:
 
     ```console
     # cd /var/lib/courier
+    # find /var/lib/courier /run/courier \( -user daemon -o -group daemon \) -printf '%u:%g %p\n' >/root/owners.before
     # chown courier:courier tmp msgs msgq track filters allfilters
     # chown root:courier /run/courier
     # chown courier:courier /run/courier/authdaemon
@@ -70,7 +71,11 @@ second.
 
 ## Undo
 
-`courier.undo RUN` gives every path its old owner back. By hand: `chown` to what `stat` said before.
+By hand, from the list. What has been delivered meanwhile gives an error, which does not matter:
+
+```console
+# while read -r owner path; do chown -h "$owner" "$path"; done </root/owners.before
+```
 
 ## How to see that it worked
 
@@ -151,6 +156,18 @@ ISSUE = Issue(
             process=("courierd",),
             pattern=r"^ABNORMAL TERMINATION, exit status: 1$",
             sample="ABNORMAL TERMINATION, exit status: 1",
+            known="run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6",
+        ),
+        Signature(
+            process=("courierd",),
+            pattern=r"^Permission denied$",
+            sample="Permission denied",
+            known="run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6",
+        ),
+        Signature(
+            process=("courierd",),
+            pattern=r"^Will restart in 60 seconds\.$",
+            sample="Will restart in 60 seconds.",
             known="run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6",
         ),
         Signature(
