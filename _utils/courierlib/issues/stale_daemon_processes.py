@@ -3,11 +3,8 @@ Old Courier daemons are still running after an upgrade or a start by hand
 
 ## What you see
 
-A service does not start, although nothing is wrong with its settings. systemd says:
-
-```text
-courier-mta.service: Can't open PID file '/run/courier/esmtpd.pid' (yet?) after start: No such file or directory
-```
+A service does not start, although nothing is wrong with its settings. `systemctl status courier-mta` says that systemd
+cannot open its PID file.
 
 Port 25 answers all the same. If the old process runs as another user, it answers `432 Service temporarily
 unavailable.`; submit logs `Permission denied`, and courieresmtpd `EOF from submit`. Or everything seems well, and
@@ -29,12 +26,12 @@ for either. A `MAILUSER` of your own, or a unit of your own, is listed by the se
 
 ## Fix by hand
 
-A process outside its unit: end exactly that one, by its number, and start the service.
+A process outside its unit: end exactly that one, by its number, and start the service. `ls` must name the program
+that you mean.
 
 ```console
-# ls -l /proc/7072/exe
-lrwxrwxrwx 1 root root 0 Nov 22 17:19 /proc/7072/exe -> /usr/sbin/couriertcpd
-# kill 7072
+# ls -l /proc/NUMBER/exe
+# kill NUMBER
 # systemctl restart courier-mta courier-msa courier-mta-ssl courier
 ```
 
@@ -60,7 +57,7 @@ If courierd was down for two days, first save what waits from being deleted: see
 
 ## Undo
 
-None. A process that has ended does not come back; its service runs instead.
+By hand there is nothing to take back: the service runs in the place of the old process.
 
 ## How to see that it worked
 
@@ -68,7 +65,7 @@ None. A process that has ended does not come back; its service runs instead.
 # systemctl is-active courier courier-mta
 active
 active
-# ls -l /proc/[0-9]*/exe 2>/dev/null | grep -c '(deleted)'
+# find /proc/[0-9]*/exe -lname '*courier*(deleted)' 2>/dev/null | wc -l
 0
 ```
 
