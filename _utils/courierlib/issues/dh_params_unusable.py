@@ -20,6 +20,8 @@ Clients that can do nothing but Diffie-Hellman with numbers (DHE, TLS 1.2 and ol
 on working, so do most mail programs of the last ten years. With GnuTLS, DHE clients that name a group of RFC 7919 go
 on working too. No mail is lost.
 
+The severity is that of OpenSSL. With GnuTLS, as in Debian, it is reported as low.
+
 ## Check by hand
 
 The first command shows which file counts, service by service: `esmtpd`, `esmtpd-ssl`, `imapd-ssl` and `pop3d-ssl`
