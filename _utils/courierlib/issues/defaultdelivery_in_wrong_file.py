@@ -20,7 +20,8 @@ differ, courierd has not been restarted since that line was changed.
 
 ## Fix by hand
 
-Put a `#` in front of the line. Nothing needs a restart.
+Put a `#` in front of the line, or of each of its lines if the value has several. Nothing needs a restart. For a value
+of one line:
 
 ```console
 # sed -i 's/^DEFAULTDELIVERY=/#&/' /etc/courier/esmtpd
@@ -39,8 +40,8 @@ Take the `#` away.
 ## How to see that it worked
 
 ```console
-# grep -n '^#*DEFAULTDELIVERY' /etc/courier/esmtpd
-494:#DEFAULTDELIVERY='| /usr/bin/maildrop'
+# grep '^#*DEFAULTDELIVERY' /etc/courier/esmtpd
+#DEFAULTDELIVERY='| /usr/bin/maildrop'
 ```
 
 Mail is delivered as before.
