@@ -73,6 +73,23 @@ def test_a_log_line_and_a_command_can_be_copied(visit: Visit) -> None:
         assert page.locator("article pre").filter(has=page.get_by_role("button")).count() == blocks.count()
 
 
+@pytest.mark.parametrize("with_output", [False, True], ids=["a command alone", "with output"])
+def test_the_copy_button_takes_the_commands_alone(visit: Visit, with_output: bool) -> None:
+    with visit(KINDS["article"]) as page:
+        blocks = page.locator("article .language-console").filter(has=page.locator(".gp"))
+        output = page.locator(".go")
+        block = (blocks.filter(has=output) if with_output else blocks.filter(has_not=output)).first
+        commands = [
+            line[2:] for line in block.locator("code").text_content().splitlines() if line.startswith(("# ", "$ "))
+        ]
+        assert commands
+        page.evaluate("navigator.clipboard.writeText('')")
+        block.hover()
+        block.get_by_role("button").click()
+        expect(page.get_by_text("Copied to clipboard")).to_be_visible()
+        assert page.evaluate("navigator.clipboard.readText()").splitlines() == commands
+
+
 def test_a_printed_article_is_the_article_alone(visit: Visit) -> None:
     with visit(KINDS["article"]) as page:
         page.emulate_media(media="print")
