@@ -123,7 +123,9 @@ def test_every_pattern_means_the_same_for_every_sample(page: Page) -> None:
     patterns = sorted({spoken.signature.pattern for spoken in loglines.SPOKEN})
     here = [[bool(re.search(pattern, sample)) for sample in samples] for pattern in patterns]
     there = page.evaluate(
-        "([patterns, samples]) => patterns.map(pattern => samples.map(sample => new RegExp(pattern).test(sample)))",
+        """([patterns, samples]) => patterns
+             .map(courierReader.compiled)
+             .map(pattern => samples.map(sample => pattern.test(sample)))""",
         [patterns, samples],
     )
     assert here == there

@@ -84,6 +84,37 @@ def test_pasted_words_are_found_in_the_articles(dialog: Page, paste: Callable[[P
     expect(found).to_have_attribute("href", re.compile("maildrop"))
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        "courier-mta.service: Failed",
+        "~/Maildir stays empty",
+        "mail~9999",
+        "maildrop^2 +home *directory* -d",
+        '"maildrop home',
+        "maildrop (-d --verbose) - C:\\mail",
+    ],
+)
+def test_no_sign_in_a_question_is_an_operator(dialog: Page, question: str) -> None:
+    found = dialog.locator(".md-search-result__list a").first
+    dialog.get_by_role("textbox", name="Search").fill("")
+    expect(found).to_be_hidden()
+    dialog.get_by_role("textbox", name="Search").fill(question)
+    expect(found).to_be_visible()
+
+
+def test_many_lines_are_sent_to_the_page_that_reads_all(dialog: Page) -> None:
+    ordinary = "Nov 22 18:51:04 mx1 imapd[1]: LOGOUT, ip=[::ffff:192.0.2.7], rcvd=1, sent=1\n"
+    log = dialog.locator(".courier-answers__list a[href$='/log/']")
+    dialog.get_by_role("textbox", name="Search").fill("")
+    expect(log).to_have_count(0)
+    copy(dialog, ordinary * 250 + loglines.SPOKEN[0].line(loglines.BEFORE["RFC 3164"]))
+    paste_by_keyboard(dialog)
+    expect(dialog.locator(HEADING)).to_have_text("No known problem logs the first 200 of these 251 lines")
+    expect(log).to_be_visible()
+    expect(log).to_have_text("Find by log line reads all of them")
+
+
 @pytest.mark.parametrize("entry", loglines.ENTRIES, ids=lambda entry: entry.id)
 def test_the_words_of_a_title_find_its_article_first(dialog: Page, entry: Entry) -> None:
     found = dialog.locator(".md-search-result__list a").first

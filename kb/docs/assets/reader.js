@@ -106,17 +106,19 @@ globalThis.courierReader = (() => {
   const LINE_LIKE = /\b(?:id|ip|port|addr)=[[<0-9]|\berror:[0-9A-F]{6}|\[[0-9]+\]: /;
   const QUESTION_LENGTH = 200;
   const MOST_WORDS = 24;
+  // What the search reads as more than a letter; a hyphen is an operator unless it stands behind a letter.
+  const OPERATOR = /[:~^*+"\\]/g;
+  const LEADING_HYPHENS = /(^|[^\p{L}\p{N}])-+/gu;
 
   /* What a full-text search should look for when somebody pastes a log line: its words, without time, host, process
-     and whatever is particular to the one message. A question stays as it is, but for quotation marks: they would ask
-     for every word between them, and the index holds no word as common as "to". */
+     and whatever is particular to the one message. A question keeps its words, but nothing in it is an operator. */
   function clean(text) {
     const line = stripped(text.slice(0, 2000));
     const [tag, message] = split(line);
     const plain = message.replace(STAMP, " ");
     if (!tag && plain === line && line.length <= QUESTION_LENGTH && !LINE_LIKE.test(line))
-      return text.replace(/"/g, " ");
-    // What is left but letters, digits and what binds them would be read as operators.
+      return text.replace(OPERATOR, " ").replace(LEADING_HYPHENS, "$1 ");
+    // Letters, digits and what binds them: nothing that would be read as an operator.
     const words = plain.replace(PARTICULAR, " ").match(/[\p{L}\p{N}](?:[\p{L}\p{N}_./'-]*[\p{L}\p{N}])?/gu) || [];
     return [...new Set(words)].slice(0, MOST_WORDS).join(" ");
   }
@@ -318,5 +320,5 @@ globalThis.courierReader = (() => {
     });
   }
 
-  return { split, matching, answers, containing, clean, scanner, visible, literals };
+  return { split, matching, answers, containing, clean, scanner, visible, literals, compiled };
 })();

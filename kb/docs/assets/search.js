@@ -35,21 +35,19 @@
   // The input makes one line of several; what was pasted still has them.
   function lines() {
     const several = pasted && withoutBlanks(pasted) === withoutBlanks(input.value);
-    return (several ? pasted : input.value)
-      .split("\n")
-      .filter(line => line.trim())
-      .slice(0, MOST_LINES);
+    return (several ? pasted : input.value).split("\n").filter(line => line.trim());
   }
 
   function answers() {
-    const all = lines().map(reader.answers);
+    const asked = lines();
+    const all = asked.slice(0, MOST_LINES).map(reader.answers);
     const issues = globalThis.courierCatalogue.issues.filter(issue =>
       all.some(answer => answer.issues.includes(issue)),
     );
     const parts = issues.length ? [] : reader.containing(input.value);
     return {
       issues: issues.length ? issues : parts,
-      lines: all.length,
+      lines: asked.length,
       shared: parts.length > 1 || all.some(answer => answer.shared),
       strange: all.find(answer => answer.strange),
       part: parts.length > 0,
@@ -57,6 +55,10 @@
   }
 
   function title(answer) {
+    if (!answer.issues.length)
+      return answer.lines > MOST_LINES
+        ? `No known problem logs the first ${MOST_LINES} of these ${answer.lines} lines`
+        : `No known problem logs these ${answer.lines} lines`;
     const what = answer.lines > 1 ? "these lines" : "this line";
     if (answer.part) return "Known problems that log a line with these words";
     if (answer.strange) return `Known problems that log this, though not as ${reader.visible(answer.strange.strange)}`;
@@ -83,9 +85,9 @@
     if (shown !== input.value) {
       shown = input.value;
       const answer = answers();
-      heading.textContent = answer.issues.length ? title(answer) : "";
+      heading.textContent = answer.issues.length || answer.lines > 1 ? title(answer) : "";
       list.replaceChildren(...answer.issues.map((issue, rank) => link(issue, rank, answer.shared)));
-      if (answer.issues.length && answer.lines > 1)
+      if (answer.lines > 1)
         list.append(
           element(
             "li",
@@ -93,7 +95,7 @@
             element(
               "a",
               { href: address("log"), className: "courier-answers__link" },
-              element("article", { textContent: "Find by log line reads many lines, and whole logs" }),
+              element("article", { textContent: "Find by log line reads all of them" }),
             ),
           ),
         );
