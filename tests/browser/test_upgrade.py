@@ -42,6 +42,16 @@ def test_the_guide_shows_what_bites_on_the_chosen_way(visit: Visit, entries: lis
             assert shown(page) == due(entries, start, end, packaging), (start, end, packaging)
 
 
+def test_a_way_without_a_problem_says_what_may_be_left_of_an_older_one(visit: Visit, entries: list[Entry]) -> None:
+    way = next(way for way in itertools.pairwise(VERSIONS) if not due(entries, *way, ""))
+    with visit("upgrade/") as page:
+        page.get_by_label("From").select_option(way[0])
+        page.get_by_label("to", exact=True).select_option(way[1])
+        expect(page.get_by_role("status")).to_have_text(
+            "No upgrade on this way is known to bring a problem. What an older one left behind stays: run courier.audit."
+        )
+
+
 def test_a_way_can_be_kept_as_an_address(visit: Visit, entries: list[Entry]) -> None:
     with visit("upgrade/") as page:
         page.get_by_label("From").select_option(VERSIONS[-3])

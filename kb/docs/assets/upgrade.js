@@ -83,7 +83,10 @@
   }
 
   function said(waiting) {
-    if (!waiting.size) return "No known problem waits on this way.";
+    if (!waiting.size)
+      return (
+        "No upgrade on this way is known to bring a problem. What an older one left behind stays: run courier.audit."
+      );
     if (Object.values(controls).every(control => !control.value)) return "Every section is shown.";
     const counts = SEVERITIES
       .map(severity => [[...waiting.values()].filter(word => word === severity).length, severity])
