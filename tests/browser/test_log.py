@@ -103,6 +103,34 @@ def test_a_line_in_a_dropped_file_is_answered(page: Page, spoken: loglines.Spoke
     assert_answered(page, line)
 
 
+def test_a_file_dropped_beside_the_box_is_read_too(page: Page, tmp_path: Path) -> None:
+    line = KNOWN.line(loglines.BEFORE["RFC 3164"])
+    log = tmp_path / "mail.log"
+    log.write_text(f"{line}\n")
+    drop(page, page.get_by_role("heading", name="Without this page"), log)
+    assert_answered(page, line)
+
+
+def test_a_long_paste_just_after_a_key_is_what_is_read(page: Page) -> None:
+    line = KNOWN.line(loglines.BEFORE["RFC 3164"])
+    box(page).focus()
+    # In one go: the paste comes before the reading that the key has begun to wait for.
+    page.evaluate(
+        """([box, line]) => {
+          box.value = "x";
+          box.dispatchEvent(new Event("input", {bubbles: true}));
+          const data = new DataTransfer();
+          data.setData("text/plain", `${line}\n`.repeat(2e6 / line.length));
+          box.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data, bubbles: true, cancelable: true}));
+        }""",
+        [box(page).element_handle(), line],
+    )
+    assert_answered(page, line)
+    # Longer than the page waits for the next key.
+    page.wait_for_timeout(500)
+    assert_answered(page, line)
+
+
 def test_a_line_in_an_address_is_answered(opened: Page, site: Site) -> None:
     line = KNOWN.line(loglines.BEFORE["ISO 8601"])
     opened.goto(f"{site.base}log/?line={quote(line, safe='')}")

@@ -361,6 +361,7 @@
   }
 
   function readLong(content) {
+    clearTimeout(typing);
     text.value = "";
     text.placeholder = `${megabytes(content.length)} pasted; not shown here`;
     files.value = "";
@@ -394,19 +395,20 @@
     if (files.files.length) readFiles([...files.files], []);
   });
 
-  mount.addEventListener("dragover", event => {
+  // On the whole page: a file dropped beside the box would be opened in its place.
+  document.addEventListener("dragover", event => {
     if (![...event.dataTransfer.types].includes("Files")) return;
     event.preventDefault();
     mount.classList.add("courier-log--over");
   });
-  mount.addEventListener("dragleave", event => {
-    if (!mount.contains(event.relatedTarget)) mount.classList.remove("courier-log--over");
+  document.addEventListener("dragleave", event => {
+    if (!event.relatedTarget) mount.classList.remove("courier-log--over");
   });
-  mount.addEventListener("drop", event => {
+  document.addEventListener("drop", event => {
     mount.classList.remove("courier-log--over");
     const items = [...event.dataTransfer.items].filter(item => item.kind === "file");
     if (!items.length) {
-      takeText(event.dataTransfer.getData("text/plain"), event);
+      if (mount.contains(event.target)) takeText(event.dataTransfer.getData("text/plain"), event);
       return;
     }
     event.preventDefault();
