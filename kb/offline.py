@@ -1,5 +1,5 @@
 """
-The copy of the site that needs no network: ``python kb/offline.py SITE`` packs it into SITE as a zip.
+The copy of the site that needs no network, packed as a zip.
 
 A second build with Material's offline plugin: links name files, and the search index is a script, because a browser
 lets no page from ``file://`` fetch anything.
@@ -7,6 +7,7 @@ lets no page from ``file://`` fetch anything.
 
 from __future__ import annotations
 
+import argparse
 import logging
 import shutil
 import sys
@@ -83,11 +84,14 @@ def pack(folder: Path, archive: Path) -> None:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("site", metavar="SITE", type=Path, help="directory of the built site; the zip is put into it")
+    site = parser.parse_args().site
     logging.getLogger("mkdocs").addHandler(logging.StreamHandler())
     logging.getLogger("mkdocs").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory() as target:
         build_copy(Path(target))
-        pack(Path(target), Path(sys.argv[1]) / f"{NAME}.zip")
+        pack(Path(target), site / f"{NAME}.zip")
 
 
 if __name__ == "__main__":
