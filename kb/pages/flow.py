@@ -212,7 +212,13 @@ def _drawing(boxes: Mapping[str, _Box], parts: list[str], title: str) -> str:
         parts: drawn at y = 0, box by box; moved with the boxes.
     """
     placed, below = _stacked(boxes)
-    body = [_rectangle(box) + _moved(part, box) for box, part in zip(placed.values(), parts, strict=True)]
+    # An empty line would end the block of HTML for a reader of Markdown.
+    body = [
+        drawn
+        for box, part in zip(placed.values(), parts, strict=True)
+        for drawn in (_rectangle(box), _moved(part, box))
+        if drawn
+    ]
     arrows = [_arrow(placed, start, end, what) for start, end, what in ARROWS]
     return "\n".join(
         [
@@ -259,7 +265,7 @@ def _rectangle(box: _Box) -> str:
         )
     lines.append(_text(box.x + _PADDING, box.y + 22, station.label, "label"))
     lines += [_text(box.x + _PADDING, box.y + 41 + _LINE * row, text) for row, text in enumerate(box.about)]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _issues(box: _Box, link: Callable[[str], str]) -> str:

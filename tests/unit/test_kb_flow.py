@@ -126,6 +126,12 @@ def test_the_drawing_has_no_empty_line_which_would_end_html_in_markdown():
     assert "\n\n" not in flow.overview(ENTRIES, str)
 
 
+@pytest.mark.parametrize("entries", [[], [biting(REAL[0], "queue")]], ids=["nowhere", "at one place"])
+def test_a_box_without_problems_leaves_no_empty_line(entries):
+    assert "\n\n" not in flow.svg(entries, str)
+    assert "\n\n" not in flow.overview(entries, str)
+
+
 def test_titles_with_markup_stay_text():
     entry = dataclasses.replace(biting(REAL[0], "queue"), title='A "quoted" `<b>` & more')
     (link,) = map_of([entry]).iter(f"{SVG}a")
