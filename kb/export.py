@@ -1,4 +1,10 @@
-"""The pages of the knowledge base as plain files, hand-written and generated, for any site generator."""
+"""
+The pages of the knowledge base as plain files, hand-written and generated, for any site generator.
+
+The log page and the choice of the upgrade guide need their scripts: the site generator must load assets/catalogue.js,
+assets/reader.js and assets/page.js in every page, and then what a page names below "scripts:" in its front matter,
+which only this site's theme reads.
+"""
 
 from __future__ import annotations
 
@@ -52,17 +58,17 @@ def export(target: Path, directory: bool = True, force: bool = False) -> int:
 
 
 def _files(directory: bool) -> Iterator[tuple[str, bytes]]:
-    """Hand-written files as they are, but for the map; then the generated ones."""
+    """Hand-written files, with what they ask for filled in; then the generated ones."""
     docs = REPOSITORY / "kb/docs"
     for path in sorted(path for path in docs.rglob("*") if path.is_file()):
         name, content = path.relative_to(docs).as_posix(), path.read_bytes()
-        yield name, build.with_map(name, content.decode(), directory).encode() if name.endswith(".md") else content
+        yield name, build.filled(name, content.decode(), directory).encode() if name.endswith(".md") else content
     for name, text in build.pages(directory).items():
         yield name, text.encode()
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", metavar="DIR", type=Path, help="directory to write them to")
     parser.add_argument("--force", action="store_true", help="write into DIR although it holds something else")
     parser.add_argument(

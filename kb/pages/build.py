@@ -14,6 +14,9 @@ from pages.addresses import address
 MAP = '<div id="mail-flow"></div>'
 """Where this line stands in a hand-written page, the map is put in its place."""
 
+BASE = "{KB_URL}"
+"""Where this stands in a hand-written page, the base address is put in its place."""
+
 
 def pages(directory: bool = True) -> Mapping[str, str]:
     """The generated files: path inside the site's sources, and text.
@@ -23,9 +26,10 @@ def pages(directory: bool = True) -> Mapping[str, str]:
     """
     entries = catalogue.load()
     listed = list(entries.values())
+    recorded = results.recordings()
     return {
         "i/index.md": article.index(listed),
-        **{f"i/{entry.id}.md": _article(entry, entries) for entry in listed},
+        **{f"i/{entry.id}.md": _article(entry, entries, recorded.get(entry.id, {})) for entry in listed},
         **{f"source/{entry.id}.md": _source(entry) for entry in listed},
         "map.md": flow.page(listed, directory),
         "matrix.md": matrix.page(listed, results.shown()),
@@ -39,35 +43,32 @@ def pages(directory: bool = True) -> Mapping[str, str]:
     }
 
 
-def with_map(path: str, text: str, directory: bool = True) -> str:
-    """A hand-written page, with the map where it asks for it.
+def filled(path: str, text: str, directory: bool = True) -> str:
+    """A hand-written page, with the map and the base address where it asks for them.
 
     Args:
         path: of the page inside the site's sources.
         text: of the page.
         directory: see ``pages``.
     """
+    text = text.replace(BASE, KB_URL)
     if MAP not in text:
         return text
     entries = catalogue.load().values()
     return text.replace(MAP, flow.overview(entries, lambda place: address(path, f"map.md#{place}", directory)))
 
 
-def _article(entry: Entry, entries: Mapping[str, Entry]) -> str:
+def _article(entry: Entry, entries: Mapping[str, Entry], recorded: Mapping[str, results.Recorded]) -> str:
     known = set(reference.functions(reference.MODULE))
     links = article.Links(
         issue=lambda issue: f"{issue}.md",
         function=lambda name: f"../reference/modules.md#{reference.anchor(name)}" if name in known else "",
         source=lambda issue: f"../source/{issue}.md",
     )
-    return article.markdown(entry, entries, KB_URL, links, _recordings(entry))
-
-
-def _recordings(entry: Entry) -> Mapping[str, results.Recorded]:
-    """What was recorded with the check and the repair as they are."""
+    # What was recorded with another check or repair shows something else.
     now = results.issue_fingerprint(entry.id)
-    recorded = results.recordings().get(entry.id, {})
-    return {state: recording for state, recording in recorded.items() if recording.fingerprint == now}
+    current = {state: recording for state, recording in recorded.items() if recording.fingerprint == now}
+    return article.markdown(entry, entries, KB_URL, links, current)
 
 
 def _source(entry: Entry) -> str:

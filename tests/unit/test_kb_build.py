@@ -11,14 +11,15 @@ import sys
 import pytest
 
 import export
-from courierlib import catalogue
+from courierlib import KB_URL, catalogue
+from courierlib.issue import Severity
 from pages import build, results
 from pages.addresses import address, slug
 
 DOCS = results.REPOSITORY / "kb/docs"
 PAGES = build.pages()
 WRITTEN = {path.relative_to(DOCS).as_posix(): path.read_text() for path in sorted(DOCS.rglob("*.md"))}
-ALL = {**{path: build.with_map(path, text) for path, text in WRITTEN.items()}, **PAGES}
+ALL = {**{path: build.filled(path, text) for path, text in WRITTEN.items()}, **PAGES}
 
 FENCE = re.compile(r"^( *)(`{3,}).*?^\1\2`*$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!!)\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^)\s]+)\)")
@@ -67,7 +68,7 @@ def test_links_lead_to_a_page_and_a_heading(path):
 @pytest.mark.parametrize("directory", [True, False])
 @pytest.mark.parametrize("path", ["map.md", "index.md"])
 def test_links_of_the_drawing_lead_to_pages(path, directory):
-    text = build.pages(directory)[path] if path in PAGES else build.with_map(path, build.MAP, directory)
+    text = build.pages(directory)[path] if path in PAGES else build.filled(path, build.MAP, directory)
     links = [html.unescape(link) for link in re.findall(r'<a href="([^"]+)"', text)]
     targets = {address(path, page, directory): page for page in ALL if page.endswith(".md")}
     for link in links:
@@ -128,6 +129,13 @@ def test_an_export_writes_everything_and_can_be_repeated(tmp_path):
     assert exporting(target).returncode == 0
     assert (target / "own.txt").read_text() == "mine"
     assert not (target / "gone.md").exists()
+
+
+def test_the_base_address_stands_in_no_written_page_and_is_filled_in_everywhere():
+    asking = [path for path, text in WRITTEN.items() if build.BASE in text]
+    assert {"offline.md", "data.md"} <= set(asking)
+    assert not [path for path, text in WRITTEN.items() if KB_URL in text]
+    assert all(KB_URL in ALL[path] and build.BASE not in ALL[path] for path in asking)
 
 
 def test_an_export_refuses_what_it_did_not_make(tmp_path):
