@@ -54,7 +54,7 @@ site: $(VENV_SITE)/ready $(NODE_MODULES) ## the knowledge base and its offline c
 	NO_MKDOCS_2_WARNING=1 $(VENV_SITE)/bin/python kb/offline.py $(SITE)
 
 serve: $(VENV_SITE)/ready ## the knowledge base on http://127.0.0.1:8000, built anew at each change
-	NO_MKDOCS_2_WARNING=1 $(VENV_SITE)/bin/mkdocs serve $(addprefix --watch ,_utils _modules kb/hook.py kb/pages kb/theme tests/hosts/results)
+	NO_MKDOCS_2_WARNING=1 $(VENV_SITE)/bin/mkdocs serve $(addprefix --watch ,_utils _modules _states courier kb/hook.py kb/pages kb/theme tests/hosts/results)
 
 browser: $(VENV_SITE)/browser site ## tests of the knowledge base in Chromium
 	@$(call require_tool,chromium,chromium)

@@ -36,10 +36,10 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Put the map where a hand-written page asks for it; let search find articles before lists of them."""
+    """Fill in what a hand-written page asks for; let search find articles before lists of them."""
     if page.file.src_uri.startswith(_LISTS):
         page.meta.setdefault("search", {}).setdefault("boost", 0.1)
-    return _build().with_map(page.file.src_uri, markdown, config.use_directory_urls)
+    return _build().filled(page.file.src_uri, markdown, config.use_directory_urls)
 
 
 _LOADED = {}
@@ -47,9 +47,8 @@ _LOADED = {}
 
 def _build():
     """``pages.build``, read anew where a file has changed: ``mkdocs serve`` keeps modules loaded."""
-    sources = [
-        path for folder in ("pages", "../_utils/courierlib", "../_modules") for path in (_HERE / folder).rglob("*.py")
-    ]
+    folders = ("pages", "../_utils/courierlib", "../_modules", "../_states")
+    sources = [path for folder in folders for path in (_HERE / folder).rglob("*.py")]
     changed = max(path.stat().st_mtime_ns for path in sources)
     if _LOADED.get("changed") != changed:
         for name in [name for name in sys.modules if name.partition(".")[0] in ("courierlib", "pages")]:
