@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import builtsite
+import pytest
 from conftest import SITE, Visit
+from playwright.sync_api import Browser, expect
+from webserver import serve
 
 from courierlib import KB_URL
 from courierlib.catalogue import Entry
+from pages import data
 
 
 def dead(folder: Path, base: str, *, index: bool) -> Iterator[str]:
@@ -46,11 +51,20 @@ def test_every_link_of_the_offline_copy_leads_somewhere(offline: Path) -> None:
     assert not list(dead(offline, f"{offline.as_uri()}/", index=False))
 
 
-def test_a_former_id_leads_to_its_issue(visit: Visit, entries: list[Entry]) -> None:
-    for entry in entries:
-        for former in entry.issue.formerly:
-            with visit(f"i/{former}/") as page:
-                page.wait_for_url(f"**/i/{entry.id}/")
+@pytest.mark.parametrize("directory", [True, False])
+def test_a_former_id_leads_to_its_issue(
+    browser: Browser, entries: list[Entry], tmp_path: Path, directory: bool
+) -> None:
+    entry = replace(entries[0], issue=replace(entries[0].issue, formerly=("a-former-id",)))
+    ((path, page_text),) = data.redirects([entry], directory).items()
+    article = f"i/{entry.id}/index.html" if directory else f"i/{entry.id}.html"
+    for name, text in ((path, page_text), (article, "<!doctype html><title>arrived</title>")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with serve(tmp_path, "") as renamed, browser.new_page() as page:
+        page.goto(renamed.base + path)
+        page.wait_for_url(renamed.base + article.removesuffix("index.html"))
+        expect(page).to_have_title("arrived")
 
 
 def test_what_is_missing_is_answered_with_a_page_that_leads_home(visit: Visit) -> None:
