@@ -9,6 +9,10 @@ KINDS = {
     "map": "map/",
     "upgrade": "upgrade/",
     "reference": "reference/modules/",
+    "states": "reference/states/",
+    "formula": "reference/formula/",
+    "program": "source/maildrop-home-directory/",
     "install": "install/",
+    "diagnose": "diagnose/",
     "missing": "no/such/page/",
 }
