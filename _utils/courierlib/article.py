@@ -44,11 +44,13 @@ class Links:
         issue: address of an issue's article.
         function: address of a Salt function's reference, by its name; empty where there is none.
         source: address of the program part of an issue's file; empty where there is none.
+        formula: address of the formula's reference; empty where there is none.
     """
 
     issue: Callable[[str], str]
     function: Callable[[str], str] = lambda name: ""
     source: Callable[[str], str] = lambda issue: ""
+    formula: str = ""
 
 
 def markdown(
@@ -118,7 +120,10 @@ def affects(data: Affects) -> str:
 
 
 def sharing(signature: Signature, entries: Mapping[str, Entry]) -> tuple[str, ...]:
-    """Ids of all issues that log the sample of a signature, its own among them."""
+    """Ids of all issues that log the sample of a signature, its own among them.
+
+    Stricter than ``catalogue.shares_line``: a sample has its process, a line that somebody pasted need not.
+    """
     line = f"{signature.process[0]}: {signature.sample}"
     return tuple(entry.id for entry, _ in maillog.matching(line, entries.values()))
 
@@ -240,6 +245,8 @@ def _repair(
     yield "For a highstate:"
     options = [f"    - {name}: {values[0]}" for name, values in chosen.items()]
     yield _fence("yaml", "\n".join([f"{entry.id}:", "  courier.fixed:" + ("" if options else " []"), *options]))
+    if links.formula:
+        yield f"The [formula]({links.formula}) repairs it from pillar."
 
 
 def _must_choose(entry: Entry) -> Mapping[str, tuple[str, ...]]:

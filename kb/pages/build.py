@@ -36,7 +36,7 @@ def pages(directory: bool = True) -> Mapping[str, str]:
         "upgrade.md": upgrade.page(listed),
         "reference/modules.md": reference.modules_page(listed),
         "reference/states.md": reference.states_page(listed),
-        "reference/formula.md": reference.formula_page(),
+        "reference/formula.md": reference.formula_page(listed),
         "issues.json": data.issues_json(listed),
         "assets/catalogue.js": data.catalogue_js(listed),
         **data.redirects(listed, directory),
@@ -64,6 +64,7 @@ def _article(entry: Entry, entries: Mapping[str, Entry], recorded: Mapping[str, 
         issue=lambda issue: f"{issue}.md",
         function=lambda name: f"../reference/modules.md#{reference.anchor(name)}" if name in known else "",
         source=lambda issue: f"../source/{issue}.md",
+        formula="../reference/formula.md",
     )
     # What was recorded with another check or repair shows something else.
     now = results.issue_fingerprint(entry.id)

@@ -46,8 +46,8 @@ def states_page(entries: Iterable[Entry]) -> str:
     return _module_page(STATES, "State module", entries)
 
 
-def formula_page() -> str:
-    """The reference of the formula: its keys, and an example of pillar."""
+def formula_page(entries: Iterable[Entry]) -> str:
+    """The reference of the formula: its keys, an example of pillar, and what it can repair."""
     folder = REPOSITORY / "courier"
     about = re.match(r"\{#-\s*(.*?)\s*-#\}", (folder / "init.sls").read_text(), re.DOTALL)
     parts = [
@@ -64,10 +64,22 @@ def formula_page() -> str:
         "configuration too.",
         "## Example",
         f"```yaml\n{(folder / 'pillar.example').read_text().strip()}\n```",
+        "## Ids of `issues`",
+        "\n".join(
+            f"* `{entry.id}`: [{entry.title}](../i/{entry.id}.md){_needs(entry)}" for entry in entries if entry.fix
+        ),
         "## The state",
         f"```jinja\n{(folder / 'init.sls').read_text().strip()}\n```",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _needs(entry: Entry) -> str:
+    """What `options` may choose and `allow` may name for an issue."""
+    options = [f"`{name}` ({', '.join(values)})" for name, values in entry.issue.choices.items()]
+    allowed = [f"`{word}`" for word in entry.issue.allows]
+    said = [f"{key}: {', '.join(words)}" for key, words in (("options", options), ("allow", allowed)) if words]
+    return "".join(f"; {each}" for each in said)
 
 
 def markdown(docstring: str) -> str:

@@ -98,9 +98,18 @@ def test_anchors_are_those_of_mkdocs():
 
 
 def test_the_formula_page_has_every_key_with_its_default():
-    page = reference.formula_page()
+    page = reference.formula_page(ENTRIES)
     keys = re.findall(r"^(\w+): *(.*)$", (reference.REPOSITORY / "courier/defaults.yaml").read_text(), re.MULTILINE)
     assert keys
     for key, default in keys:
         assert re.search(rf"^### `{key}`\n\n.+\n\nDefault: `{re.escape(default)}`$", page, re.MULTILINE)
     assert (reference.REPOSITORY / "courier/pillar.example").read_text().strip() in page
+
+
+def test_the_formula_page_leads_to_the_article_of_each_repair_with_its_choices():
+    page = reference.formula_page(ENTRIES)
+    for entry in ENTRIES:
+        line = re.search(rf"^\* `{entry.id}`: .*\(\.\./i/{entry.id}\.md\).*$", page, re.MULTILINE)
+        assert bool(line) == bool(entry.fix), entry.id
+        for word in (*entry.issue.choices, *entry.issue.allows) if entry.fix else ():
+            assert f"`{word}`" in line[0]
