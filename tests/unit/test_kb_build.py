@@ -47,6 +47,22 @@ def test_every_issue_has_its_article_and_its_program():
     assert {"reference/modules.md", "reference/states.md", "reference/formula.md"} <= set(PAGES)
 
 
+def test_the_start_page_leads_to_every_grave_problem():
+    for entry in catalogue.load().values():
+        if entry.issue.severity >= Severity.HIGH:
+            assert f"(i/{entry.id}.md)" in WRITTEN["index.md"], entry.id
+
+
+def test_the_start_page_names_every_problem_that_answers_432():
+    (item,) = [item for item in re.split(r"^\* ", WRITTEN["index.md"], flags=re.MULTILINE) if "`432 " in item]
+    answering = [
+        entry.id for entry in catalogue.load().values() if "`432" in entry.article.partition("## What it breaks")[0]
+    ]
+    assert len(answering) > 2
+    for issue in answering:
+        assert f"(i/{issue}.md)" in item, issue
+
+
 def test_no_generated_page_hides_a_written_one():
     assert not set(PAGES) & set(WRITTEN)
 
@@ -101,6 +117,12 @@ def test_generated_markdown_is_plain():
             outside = re.sub(r"<div.*</div>", "", prose(text), flags=re.DOTALL)
             assert "\t" not in outside and "!!!" not in outside and "{:" not in outside, path
             assert not re.search(r"^<(?!https?:)|<[a-z]+[ >]", outside, re.MULTILINE), path
+
+
+@pytest.mark.parametrize("issue", catalogue.load())
+def test_an_article_leads_to_the_formula_if_the_formula_repairs_it(issue):
+    linked = "(../reference/formula.md)" in PAGES[f"i/{issue}.md"]
+    assert linked == bool(catalogue.load()[issue].fix)
 
 
 @pytest.mark.parametrize("issue", catalogue.load())
