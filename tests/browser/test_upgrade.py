@@ -48,7 +48,8 @@ def test_a_way_without_a_problem_says_what_may_be_left_of_an_older_one(visit: Vi
         page.get_by_label("From").select_option(way[0])
         page.get_by_label("to", exact=True).select_option(way[1])
         expect(page.get_by_role("status")).to_have_text(
-            "No upgrade on this way is known to bring a problem. What an older one left behind stays: run courier.audit."
+            "No upgrade on this way is known to bring a problem. "
+            "What an older one left behind stays: run courier.audit."
         )
 
 
