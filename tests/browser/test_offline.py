@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import builtsite
 import loglines
 import pytest
-from conftest import COPY, SITE, Visit
+from conftest import COPY, REPOSITORY, SITE, Visit
 from kinds import KINDS
 from playwright.sync_api import Page, expect
 from ways import drop
@@ -87,3 +89,9 @@ def test_the_copy_has_every_page_of_the_site(offline: Path) -> None:
 def test_the_copy_is_as_small_as_its_page_says(offline: Path) -> None:
     assert "less than 2 MB" in (offline / "offline.html").read_text()
     assert (SITE / COPY).stat().st_size < 2_000_000
+
+
+def test_a_call_without_a_directory_is_answered_with_how_to_call_it() -> None:
+    refused = subprocess.run([sys.executable, REPOSITORY / "kb/offline.py"], capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("usage:") and "Traceback" not in refused.stderr

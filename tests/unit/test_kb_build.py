@@ -170,6 +170,12 @@ def test_an_export_refuses_what_it_did_not_make(tmp_path):
     assert (tmp_path / "mine.txt").read_text() == "mine" and (tmp_path / "map.md").is_file()
 
 
+def test_an_export_says_which_scripts_its_pages_need():
+    scripts = re.findall(r"assets/\w+\.js", exporting("--help").stdout)
+    assert scripts == ["assets/catalogue.js", "assets/reader.js", "assets/page.js"]
+    assert all(name in PAGES or (DOCS / name).is_file() for name in scripts)
+
+
 def test_an_export_onto_a_file_fails_in_one_line(tmp_path):
     (tmp_path / "file").write_text("x")
     failed = exporting(tmp_path / "file")
