@@ -7,5 +7,5 @@ import importlib
 
 def directories() -> dict[str, list[str]]:
     """Directories by kind of loader module, for the entry point ``salt.loader``."""
-    kinds = ("modules", "output", "states")
+    kinds = ("beacons", "modules", "output", "states")
     return {kind: list(importlib.import_module(f"saltext.courier.{kind}").__path__) for kind in kinds}

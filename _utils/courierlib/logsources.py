@@ -114,7 +114,7 @@ def sources(host: Host) -> list[Source | Unknown]:
     logs = []
     for path in wanted:
         try:
-            if parts := _parts(host, path, local):
+            if parts := parts_of(host, path, local):
                 logs.append(parts)
         except Unreadable as failed:
             doubts.append(failed.reason)
@@ -334,7 +334,7 @@ def _wanted(host: Host) -> tuple[list[str], list[str]]:
             doubts.append(failed.reason)
     for path in WELL_KNOWN:
         try:
-            found = _parts(host, path, timezone.utc)
+            found = parts_of(host, path, timezone.utc)
         except Unreadable as failed:
             doubts.append(failed.reason)
             continue
@@ -345,7 +345,7 @@ def _wanted(host: Host) -> tuple[list[str], list[str]]:
     return [], doubts
 
 
-def _parts(tree: Host | Tree, path: str, local: tzinfo) -> list[Source]:
+def parts_of(tree: Host | Tree, path: str, local: tzinfo) -> list[Source]:
     """A log and its rotated parts, oldest first.
 
     Raises:
@@ -407,7 +407,7 @@ def _directory(tree: Tree, path: str, local: tzinfo) -> list[Source | Unknown]:
         replace(part, log="", living=False)
         for base in bases
         if base not in copies
-        for part in _parts(tree, f"{path.rstrip('/')}/{base}", local)
+        for part in parts_of(tree, f"{path.rstrip('/')}/{base}", local)
     ]
     return found or [Unknown(f"{path}: no log in this directory")]
 

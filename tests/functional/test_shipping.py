@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-SHIPPED = ("_modules", "_states", "_output", "_utils", "README.md", "LICENSE", "pyproject.toml")
+SHIPPED = ("_beacons", "_modules", "_states", "_output", "_utils", "README.md", "LICENSE", "pyproject.toml")
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +65,21 @@ def salt_call(python, state, *arguments):
     return json.loads(done.stdout)["local"]
 
 
+def assert_watches(python, state, *options):
+    """The beacon is loaded, and knows what it may be told to watch for."""
+    valid = [{"issues": ["dh-params-weak"]}, {"_beacon_name": "courier"}]
+    script = f"""
+import json, sys, salt.config, salt.loader
+opts = salt.config.minion_config({str(state / "minion")!r})
+opts["module_dirs"] = {[str(option) for option in options if option != "-m"]!r}
+beacons = salt.loader.beacons(opts, {{}})
+json.dump([beacons["courier.validate"]({valid!r}), beacons["courier.validate"]([{{"issues": "none"}}])], sys.stdout)
+"""
+    (right, _), (wrong, said) = json.loads(run([python, "-c", script], cwd=state))
+    assert (right, wrong) == (True, False)
+    assert "courier.list_issues" in said
+
+
 def assert_audits(python, state, sample, *options):
     report = salt_call(python, state, *options, "courier.audit", f"root={sample}")
     assert report["courier"]["installed"]
@@ -77,15 +92,17 @@ def assert_audits(python, state, sample, *options):
 
 def test_a_file_root_works_with_nothing_synced(source, sample, tmp_path):
     assert_audits(sys.executable, tmp_path / "state", sample, "-m", source)
+    assert_watches(sys.executable, tmp_path / "state", "-m", source)
 
 
-def test_the_wheel_brings_modules_states_and_outputter(source, sample, tmp_path):
+def test_the_wheel_brings_modules_states_beacon_and_outputter(source, sample, tmp_path):
     python = environment(tmp_path / "venv")
     wheels = tmp_path / "wheels"
     built = shutil.copytree(source, tmp_path / "built")
     run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", wheels, built])
     install(python, *wheels.glob("saltext_courier-*.whl"))
     assert_audits(python, tmp_path / "state", sample)
+    assert_watches(python, tmp_path / "state")
     assert "courier" in run(
         [
             python,
@@ -110,4 +127,5 @@ def test_an_editable_installation_follows_its_source(source, sample, tmp_path):
 def test_the_package_has_no_second_copy_of_the_version(source):
     text = (source / "_utils/courierlib/__init__.py").read_text()
     version = text.split('__version__ = "')[1].split('"')[0]
-    assert f'_COURIERLIB = "{version}"' in (source / "_modules/courier.py").read_text()
+    for module in ("_modules/courier.py", "_beacons/courier.py"):
+        assert f'_COURIERLIB = "{version}"' in (source / module).read_text()

@@ -158,7 +158,7 @@ def master(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Maste
     """A Salt master serving what is shipped, and what a test writes into ``master.states`` and ``master.pillar``."""
     # Not the repository itself: the environments that make has put there are ten thousands of files to walk.
     served = tmp_path_factory.mktemp("served")
-    for name in ("_modules", "_output", "_states", "_utils", "courier"):
+    for name in ("_beacons", "_modules", "_output", "_states", "_utils", "courier"):
         (served / name).symlink_to(lab.repository / name)
     with lab.master(file_roots=[served]) as running:
         yield running
