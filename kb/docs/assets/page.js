@@ -31,6 +31,14 @@ globalThis.courierPage = (() => {
     });
   }
 
+  // Pygments takes every "#" that begins a line for a prompt. Ours has a blank behind it; what has none was printed, as
+  // was an empty line.
+  for (const line of document.querySelectorAll(".language-console code > span")) {
+    const prompt = line.querySelector(":scope > .gp");
+    if (prompt && !prompt.textContent.endsWith(" ")) prompt.className = "go";
+    if (!line.textContent.trim()) line.className = "go";
+  }
+
   // Material makes a landmark without a name of every code block's button, and lets wide tables scroll for the mouse
   // only.
   addEventListener("load", () => {
