@@ -204,7 +204,7 @@ def _not_a_path(value):
 _CHECKS = {
     "interval": _not_seconds,
     "issues": lambda value: _not_ids(value, also=(["all"],)),
-    "skip": _not_ids,
+    "skip": lambda value: "" if value in ([], ()) else _not_ids(value),
     "severity": _not_a_severity,
     "source": _not_a_path,
 }

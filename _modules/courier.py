@@ -89,7 +89,7 @@ def __virtual__():
     return __virtualname__
 
 
-def audit(issues=None, skip=None, root=None, severity=None, log=True):
+def audit(issues=None, skip=None, root=None, severity=None, log=True, test=None):
     """
     Look for every known problem. Nothing is changed.
 
@@ -107,8 +107,11 @@ def audit(issues=None, skip=None, root=None, severity=None, log=True):
         Report findings from this severity up: ``low`` (default), ``medium``, ``high``, ``critical``.
 
     log
-        Read what is new in this host's mail log, and add to a finding what its problem has logged in the last seven
-        days. The first time, the log of the last day is read. False leaves the log alone.
+        Read what is new in this host's mail log, and add to a finding what its problem has logged, until it was silent
+        for seven days. The first time, the log of the last day is read. False leaves the log alone.
+
+    test
+        Do not remember how far the log was read; nothing else is ever changed. Default: the minion's ``test`` option.
 
     Returns a dictionary: ``courier`` (installed, version, tls, root), ``findings`` (id, severity, title, where, detail,
     fix, article; the gravest first), ``unknown`` (id, reason) and ``clear`` (ids). A finding of which the log speaks
@@ -133,7 +136,7 @@ def audit(issues=None, skip=None, root=None, severity=None, log=True):
     try:
         result = auditor.report(host, entries, _kb_url(), threshold)
         if _flag("log", log) and host.root == "/" and host.installed:
-            _add_log(result, host)
+            _add_log(result, host, remember=not _test(test))
     except vocabulary.Unknown as failed:
         raise salt.exceptions.CommandExecutionError(failed.reason) from None
     grave = {word.word for word in vocabulary.Severity if word >= vocabulary.Severity.HIGH}
@@ -286,7 +289,8 @@ def diagnose(source=None, since=None, until=None, issues=None, root=None):
         salt '*' courier.diagnose since=-2h
         salt-call courier.diagnose source=/var/tmp/mail.log.2.gz
     """
-    entries = _entries("all" if issues is None else issues)
+    wanted = {entry.id for entry in _entries("all" if issues is None else issues)}
+    entries = catalogue.load()
     host = _host(root)
     now = datetime.datetime.now(logsources.zone(host))
     span = {}
@@ -300,7 +304,7 @@ def diagnose(source=None, since=None, until=None, issues=None, root=None):
     except ValueError as failed:
         raise salt.exceptions.SaltInvocationError(f"source: {failed}") from None
     blocks = diagnosis.blocks(logs, lambda log: logsources.read(log, **span, now=now))
-    return diagnosis.report(diagnosis.diagnose(blocks, entries, now), catalogue.load(), _kb_url())
+    return diagnosis.report(diagnosis.diagnose(blocks, entries.values(), now), entries, _kb_url(), wanted)
 
 
 def info(root=None):
@@ -633,18 +637,18 @@ def _outcome(function, *args, **kwargs):
     return result | {key: value for key, value in extra.items() if value}
 
 
-def _add_log(result, host):
-    """Add to an audit what the log says, and remember how far it was read, unless nothing is to be changed."""
+def _add_log(result, host, remember):
+    """Add to an audit what the log says, and remember how far it was read."""
     found = evidence.gather(host, _workspace().state_dir, catalogue.load().values())
     for finding in result["findings"]:
         if finding["id"] in found.lines:
             finding["log"] = diagnosis.tally_row(found.lines[finding["id"]])
     result["log"] = {"read": found.read, "unknown": [auditor.printable(reason) for reason in found.unknown]}
-    if not __opts__.get("test"):
+    if remember:
         try:
             found.save()
         except replacement.NotWritten as failed:
-            result["log"]["unknown"].append(f"{failed}; the next audit reads the same lines again")
+            result["log"]["unknown"].append(f"{failed}; the next audit reads these lines again, or misses them")
 
 
 def _entries(issues, argument="issues"):

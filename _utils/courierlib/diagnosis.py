@@ -8,7 +8,7 @@ issue says with which others it shares its lines.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -25,15 +25,22 @@ GROUPS = 1000
 _SAMPLE = 500
 _SHOWN = 20
 
-_SECRET = re.compile(
-    r"\b(\w*(?:passw|pwd|secret|clearpw|cryptpw|token|authresp)\w*)(\s*[=:]\s*|\s+)('[^']*'|\"[^\"]*\"|[^\s,]+)", re.I
-)
+_SECRETS = r"\b(\w{0,20}(?:passw|passphrase|pwd|secret|clearpw|cryptpw|token|authresp)\w{0,20})"
+_SECRET = re.compile(_SECRETS + r"(\s*[=:]\s*).*?(?=,\s*\w+=|$)", re.I)
+_SECRET_WORD = re.compile(_SECRETS + r"(\s+(?:is\s+)?)(?!=)[^\s,]+", re.I)
 _AUTH = re.compile(r"\b(AUTH(?:ENTICATE)?\s+[A-Z0-9-]+\s+)\S+", re.I)
-_BLOB = re.compile(r"(?<![\w/.])(?=[A-Za-z0-9+/]*[0-9+])(?=[A-Za-z0-9+/]*[A-Za-z])[A-Za-z0-9+/]{32,}={0,2}(?![\w/.])")
+_LOGIN = re.compile(r"\b(LOGIN\s+)(?!FAILED)(?:\"[^\"]*\"|[^\s,=]+)\s+(?:\"[^\"]*\"|[^\s,=]+)")
+_BLOB = re.compile(r"(?<![\w/.+])(?=[A-Za-z0-9/]*[0-9+])[A-Za-z0-9+/]{32,}={0,2}(?![\w/.])")
 _USER = re.compile(r"\b(user|username|sysusername|account)=([^\s,<>@])[^\s,<>@]*")
-_MAILBOX = re.compile(r"([^\s<>@,;:=\"'])[^\s<>@,;:=\"']*@([^\s<>,;:\"']+)")
+_BRACKETED = re.compile(r"\b(addr|to|from|user)=<([^\s<>@\"])[^\s<>@\"]*>")
+_ACCOUNT = re.compile(r"\b(host=)([^\s,!])[^\s,!]*![^\s,]*")
+_QUOTED = re.compile(r"\"[^\"]*\"@")
+_MAILBOX = re.compile(r"(?<![^\s<>@,;:=\"'])([^\s<>@,;:=\"'…])[^\s<>@,;:=\"']{0,63}@([^\s<>,;:\"']+)")
 _IPV4 = re.compile(r"\b([0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})\.[0-9]{1,3}\b")
-_IPV6 = re.compile(r"\[([0-9a-f]{1,4}:[0-9a-f]{1,4}):[0-9a-f:]+\]", re.I)
+_IPV6 = re.compile(
+    r"(?<![\w:.])(?:([0-9a-f]{1,4}):(?:[0-9a-f]{1,4}:){0,6}:|([0-9a-f]{1,4}):(?:[0-9a-f]{1,4}:){3,6})[0-9a-f:]*(?:%\w+)?",
+    re.I,
+)
 
 _PARTICULAR = re.compile(r"<[^<>]*>|\[[^\[\]]*\]|\b[0-9A-F]{6,}(?:\.[0-9A-F]{6,})*\b|[0-9]+")
 
@@ -45,7 +52,7 @@ class Tally:
     Args:
         count: how many.
         first, last: times of the first and the last that carry one.
-        sample: the last of them, cut down.
+        sample: the last of them, as it was logged; only ``tally_row`` cuts it down, once and not line by line.
     """
 
     count: int = 0
@@ -115,15 +122,17 @@ def diagnose(
         if block.source.name not in found.read:
             found.read.append(block.source.name)
         for match in scanner.scan(block.data):
-            _add(found, match, when(match.line, now))
+            _add(found, match, when(match.line, block.near or now))
     return found
 
 
-def report(found: Diagnosis, entries: Mapping[str, Entry], kb_url: str) -> dict:
+def report(found: Diagnosis, entries: Mapping[str, Entry], kb_url: str, wanted: Collection[str] | None = None) -> dict:
     """The diagnosis for an operator and for programs.
 
     Args:
+        entries: all issues, by id.
         kb_url: base address of the articles.
+        wanted: ids of the issues to report; None for all.
 
     Returns:
         ``read`` (names), ``issues`` (the gravest first), ``unexplained`` (the most frequent first),
@@ -133,7 +142,11 @@ def report(found: Diagnosis, entries: Mapping[str, Entry], kb_url: str) -> dict:
     rows = sorted(found.unexplained.items(), key=lambda item: (-item[1].count, item[0]))
     return {
         "read": [printable(name) for name in found.read],
-        "issues": [_issue(entries[issue], found.issues[issue], kb_url) for issue in entries if issue in found.issues],
+        "issues": [
+            _issue(entries[issue], found.issues[issue], kb_url)
+            for issue in entries
+            if issue in found.issues and (wanted is None or issue in wanted)
+        ],
         "unexplained": [{"process": tag, **tally_row(tally)} for (tag, _), tally in rows[:_SHOWN]],
         "unexplained_lines": sum(tally.count for _, tally in rows) + found.beyond,
         "unknown": [printable(reason) for reason in found.unknown],
@@ -141,24 +154,29 @@ def report(found: Diagnosis, entries: Mapping[str, Entry], kb_url: str) -> dict:
 
 
 def tally_row(tally: Tally) -> dict:
-    """A tally as data."""
+    """A tally as data, with its sample cut down."""
     return {
         "count": tally.count,
         "first": tally.first and tally.first.isoformat(timespec="seconds"),
         "last": tally.last and tally.last.isoformat(timespec="seconds"),
-        "sample": tally.sample,
+        "sample": discreet(tally.sample),
     }
 
 
 def discreet(line: str) -> str:
-    """A line without secrets, with accounts and addresses cut down, fit for a report."""
+    """A line without secrets, with accounts and addresses cut down, fit for a report; paths stay."""
     line = line[: 4 * _SAMPLE]
     line = _AUTH.sub(r"\1…", line)
+    line = _LOGIN.sub(r"\1…", line)
     line = _SECRET.sub(r"\1\2…", line)
+    line = _SECRET_WORD.sub(r"\1\2…", line)
     line = _BLOB.sub("…", line)
     line = _USER.sub(r"\1=\2…", line)
+    line = _BRACKETED.sub(r"\1=<\2…>", line)
+    line = _ACCOUNT.sub(r"\1\2…", line)
+    line = _QUOTED.sub("…@", line)
     line = _MAILBOX.sub(r"\1…@\2", line)
-    line = _IPV6.sub(r"[\1:…]", line)
+    line = _IPV6.sub(lambda found: f"{found[1] or found[2]}:…", line)
     line = _IPV4.sub(r"\1.…", line)
     return printable(line[:_SAMPLE] + ("…" if len(line) > _SAMPLE else ""))
 
@@ -169,12 +187,11 @@ def _add(found: Diagnosis, match: Match, time: datetime | None) -> None:
         if key not in found.unexplained and len(found.unexplained) >= GROUPS:
             found.beyond += 1
             return
-        found.unexplained.setdefault(key, Tally()).add(time, discreet(match.line))
+        found.unexplained.setdefault(key, Tally()).add(time, match.line)
         return
-    sample = discreet(match.line)
     for issue in match.issues:
         speaking = found.issues.setdefault(issue, Speaking())
-        speaking.add(time, sample)
+        speaking.add(time, match.line)
         speaking.alone += len(match.issues) == 1
         speaking.shares.update(other for other in match.issues if other != issue)
 
@@ -203,7 +220,13 @@ def blocks(sources: Iterable, read) -> Iterator[Block | Unknown]:
         if isinstance(source, Unknown):
             yield source
             continue
+        # So that it counts as read even if there is no line in it.
+        empty = Block(b"", source)
         try:
-            yield from read(source)
+            for block in read(source):
+                yield block
+                empty = None
+            if empty:
+                yield empty
         except Unknown as failed:
             yield failed

@@ -20,7 +20,7 @@ from courierlib.diagnosis import Tally, diagnose, tally_row
 from courierlib.host import Host
 
 KEPT = timedelta(days=7)
-"""How long lines are remembered after the last one."""
+"""After so long without a line of an issue its lines are forgotten."""
 
 _FORMAT = 1
 
@@ -42,18 +42,19 @@ class Evidence:
     _cursors: logcursor.Cursors | None = None
 
     def save(self) -> None:
-        """Have the next audit go on from here.
+        """Have the next audit go on from here, unless a journal failed: then it reads all of this again.
 
         Raises:
-            replace.NotWritten: the system refused; the next audit reads the same lines again.
+            replace.NotWritten: the system refused.
         """
-        if self._cursors is None:
+        if self._cursors is None or self._cursors.incomplete:
             return
+        # First, so that a line is rather missed than counted twice if this is killed before the next file.
+        self._cursors.save()
         rows = {issue: tally_row(tally) for issue, tally in self.lines.items()}
         replace.make_private(os.path.dirname(self._path))
         content = json.dumps({"format": _FORMAT, "lines": rows}, indent=1).encode() + b"\n"
         replace.write_private(self._path, content, f"{replace.MARK}{secrets.token_hex(8)}")
-        self._cursors.save()
 
 
 def gather(host: Host, folder: str, entries: Iterable[Entry]) -> Evidence:
@@ -87,10 +88,12 @@ def _remembered(path: str) -> dict[str, Tally]:
         if content["format"] != _FORMAT:
             return {}
         return {issue: _tally(row) for issue, row in content["lines"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return {}
 
 
 def _tally(row: Mapping) -> Tally:
     first, last = (datetime.fromisoformat(row[name]) if row[name] else None for name in ("first", "last"))
+    if any(time and time.tzinfo is None for time in (first, last)):
+        raise ValueError("a time without its zone")
     return Tally(int(row["count"]), first, last, str(row["sample"]))

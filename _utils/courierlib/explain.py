@@ -59,6 +59,9 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status.
     """
     chosen = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that has no ellipsis is no reason to show nothing.
+        stream.reconfigure(errors="replace")
     entries = catalogue.load()
     try:
         counts, troubles = _counted(chosen, entries)
@@ -78,6 +81,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
+    except OSError as failed:
+        print(f"courier-explain: {(failed.strerror or 'cannot write').lower()}", file=sys.stderr)
+        return 2
     for trouble in troubles:
         print(f"courier-explain: {trouble}", file=sys.stderr)
     if not found and not troubles and not chosen.json:
@@ -122,7 +128,7 @@ def _counted(chosen: argparse.Namespace, entries: Mapping[str, Entry]) -> tuple[
 def _data(files: Iterable[str], troubles: list[str]) -> Iterator[bytes]:
     from courierlib import logsources, logstream
 
-    if not files:
+    if not files and sys.stdin is not None:
         if sys.stdin.isatty():
             print("courier-explain: reading lines from the terminal; end with Ctrl-D", file=sys.stderr)
         yield from (data for data, _ in logstream.blocks(io.BufferedReader(sys.stdin.buffer.raw)))

@@ -71,8 +71,9 @@ class Journal(Pieces):
             command.append(f"--until=@{max(ceil(until.timestamp()), 0)}")
         if last:
             command.append(f"--lines={last}")
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115
+        self._said = None
         try:
+            self._said = tempfile.TemporaryFile()  # noqa: SIM115
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -82,7 +83,8 @@ class Journal(Pieces):
                 start_new_session=True,
             )
         except OSError as failed:
-            self._said.close()
+            if self._said:
+                self._said.close()
             raise Unknown(f"journal: {command[0]}: {(failed.strerror or 'does not start').lower()}") from None
         self._output = self._process.stdout
 

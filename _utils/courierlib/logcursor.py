@@ -99,6 +99,9 @@ class Cursors:
         path: the file they are kept in.
         known: by the name of the log.
         trouble: why the file could not be used; empty if it could, or is not there yet.
+
+    Attributes:
+        incomplete: a journal failed before its end was reached, so that its lines will be read again.
     """
 
     def __init__(self, path: str, known: dict[str, _Cursor], trouble: str = ""):
@@ -106,6 +109,7 @@ class Cursors:
         self._known = known
         self._read: dict[str, _Cursor] = {}
         self._trouble = trouble
+        self.incomplete = False
 
     @classmethod
     def load(cls, path: str) -> Cursors:
@@ -147,11 +151,6 @@ class Cursors:
             else:
                 yield from self._files(log, parts, first, limit, current)
 
-    def unchanged(self, sources: Sequence[Source | Unknown]) -> bool:
-        """Whether nothing can have been written since the last reading: one ``stat`` for each log, of files only."""
-        living = [source for source in sources if isinstance(source, Source) and source.living]
-        return bool(living) and all(self._stands_at_end(source) for source in living)
-
     def save(self) -> None:
         """Write what has been read since ``load``, onto the disk.
 
@@ -170,16 +169,6 @@ class Cursors:
         replace.make_private(os.path.dirname(self.path))
         replace.write_private(self.path, content, f"{replace.MARK}{secrets.token_hex(8)}")
         self._read = {}
-
-    def _stands_at_end(self, source: Source) -> bool:
-        cursor = (self._known | self._read).get(_log(source))
-        if not isinstance(cursor, FileCursor):
-            return False
-        try:
-            found = os.stat(source.path)
-        except OSError:
-            return False
-        return (found.st_dev, found.st_ino, found.st_size) == (cursor.device, cursor.inode, cursor.offset)
 
     def _journal(
         self, log: str, source: Source, first: datetime, limit: int, now: datetime
@@ -213,6 +202,7 @@ class Cursors:
                 # It is damaged: the next reading begins anew, from where this one has been.
                 newest = JournalCursor("", "", old.read)
             else:
+                self.incomplete = self.incomplete or newest is old
                 self._remember(log, newest)
                 return
         if newest is old and old:

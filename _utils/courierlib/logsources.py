@@ -96,12 +96,14 @@ class Block(NamedTuple):
     Args:
         end: offset in the (expanded) file up to which it has been read; 0 for a journal.
         cursor: the journal's, after the last line; empty before.
+        near: the latest time that a line may carry, for stamps without a year; None for now.
     """
 
     data: bytes
     source: Source
     end: int = 0
     cursor: str = ""
+    near: datetime | None = None
 
 
 def sources(host: Host) -> list[Source | Unknown]:
@@ -286,7 +288,7 @@ def _read_file(
             begin = file.tell()
         for data, end in logstream.blocks(content, begin, stop, whole=not source.living):
             if data := window.cut(data, skip=not plain):
-                yield Block(data, source, end)
+                yield Block(data, source, end, near=near)
     if troubles := [stream.trouble for stream in streams if stream.trouble]:
         raise Unknown(f"{source.name}: {'; '.join(troubles)}")
 

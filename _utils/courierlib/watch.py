@@ -163,7 +163,7 @@ class Watch:
         return issues, troubles
 
     def _tally(self, block: Block, issues: dict[str, Speaking]) -> None:
-        now = datetime.now(block.source.zone)
+        now = block.near or datetime.now(block.source.zone)
         for match in self._scanner.scan(block.data):
             at = when(match.line, now)
             for issue in match.issues:

@@ -3,7 +3,9 @@
 {%- if data.issue is defined %}
 say what would be repaired:
   local.state.apply:
-    - tgt: {{ data.id | tojson }}
+    - tgt: {{ [data.id] | tojson }}
+    # Not a glob: a minion chooses what stands in its event.
+    - tgt_type: list
     - args:
       - mods: courier
       - test: True

@@ -170,7 +170,9 @@ def test_a_wrong_setting_is_named_with_what_was_expected(beacons, opts, modules,
     assert "\n" not in comment
 
 
-@pytest.mark.parametrize("config", [[], [{"issues": "all", "severity": "LOW"}], [{"skip": ["dh-params-weak"]}]])
+@pytest.mark.parametrize(
+    "config", [[], [{"issues": "all", "severity": "LOW"}], [{"skip": ["dh-params-weak"]}], [{"skip": []}]]
+)
 def test_a_right_configuration_is_accepted(opts, modules, config):
     assert salt.loader.beacons(opts, modules)["courier.validate"](config)[0] is True
 

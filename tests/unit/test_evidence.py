@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from courierlib import catalogue, evidence
+from courierlib import catalogue, evidence, replace
 from courierlib.host import Host
 
 ENTRIES = catalogue.load().values()
@@ -53,6 +53,24 @@ def test_what_was_not_saved_is_read_again(tmp_path, log):
     assert not (tmp_path / "state").exists()
 
 
+def test_a_journal_that_failed_is_read_again_and_counted_once(tmp_path, log):
+    write(log, 30)
+    found = gather(tmp_path)
+    found._cursors.incomplete = True
+    found.save()
+    assert gather(tmp_path).lines["pem-unreadable"].count == 1
+
+
+def test_lines_are_rather_missed_than_counted_twice(tmp_path, log):
+    write(log, 30)
+    found = gather(tmp_path)
+    (tmp_path / "state/log-lines.json").mkdir(parents=True)
+    with pytest.raises(replace.NotWritten):
+        found.save()
+    (tmp_path / "state/log-lines.json").rmdir()
+    assert "pem-unreadable" not in gather(tmp_path).lines
+
+
 def test_lines_of_long_ago_are_forgotten(tmp_path, log):
     write(log, 30)
     gather(tmp_path).save()
@@ -73,6 +91,9 @@ def test_lines_of_long_ago_are_forgotten(tmp_path, log):
         b'{"format": 2}',
         b'{"format": 1, "lines": {"x": 1}}',
         b'{"format":1,"lines":{"x":{}}}',
+        b'{"format":1,"lines":{"x":{"count":1,"first":null,"last":"2026-11-22T18:00:00","sample":""}}}',
+        b'{"format":1,"lines":{"x":{"count":Infinity,"first":null,"last":null,"sample":""}}}',
+        b"[" * 100000,
         b"\xff",
     ],
 )

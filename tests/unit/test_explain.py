@@ -95,6 +95,25 @@ def test_a_reader_that_has_seen_enough_causes_no_complaint():
     assert done.stderr == ""
 
 
+def test_a_terminal_that_knows_only_ascii_and_a_full_disk_cause_no_traceback():
+    program = f"import sys; sys.path.insert(0, {str(LIBRARY)!r}); {START}"
+    for environment, target, status in (({"PYTHONIOENCODING": "ascii"}, "/dev/null", 0), ({}, "/dev/full", 2)):
+        with open(target, "wb") as out:
+            done = subprocess.run(
+                [sys.executable, "-c", program, ALONE], stdout=out, stderr=subprocess.PIPE, env=environment, check=False
+            )
+        assert done.returncode == status
+        assert b"Traceback" not in done.stderr
+
+
+def test_without_standard_input_there_are_no_lines():
+    program = f"import sys; sys.path.insert(0, {str(LIBRARY)!r}); {START}"
+    done = subprocess.run(
+        ["bash", "-c", '"$0" -I -c "$1" <&-', sys.executable, program], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, "courier-explain: no known problem logs this\n")
+
+
 def test_salt_is_not_imported():
     program = (
         f"import sys; sys.path.insert(0, {str(LIBRARY)!r}); from courierlib.explain import main; "

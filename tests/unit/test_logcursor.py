@@ -434,22 +434,6 @@ def test_a_source_that_vanished_is_unknown_and_its_cursor_stays(reader):
 # Cost
 
 
-def test_an_unchanged_log_is_told_by_one_stat(reader):
-    reader.write("one")
-    cursors = Cursors.load(str(reader.path))
-    found = reader.sources()
-    assert not cursors.unchanged(found)
-    list(cursors.new(found))
-    assert cursors.unchanged(found)
-    reader.write("two")
-    assert not cursors.unchanged(found)
-    list(cursors.new(found))
-    assert cursors.unchanged(found)
-    reader.rotate()
-    assert not cursors.unchanged(found)
-    assert not cursors.unchanged([Source("journal", "journal", log="journal", living=True)])
-
-
 def test_what_is_old_is_not_read_again(reader):
     with reader.log.open("wb") as file:
         file.write(text("begin"))
