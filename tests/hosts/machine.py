@@ -345,9 +345,10 @@ class Machine:
         makehosteddomains
         makeacceptmailfor
         systemctl restart courier-authdaemon
-        systemctl restart courier courier-mta
+        # Seen once under load: a restart that did not end within a minute.
+        timeout 40 systemctl restart courier courier-mta || systemctl restart courier courier-mta
         """
-        self.run(["sh", "-euc", script])
+        self.run(["sh", "-euc", script], timeout=180)
         self.wait_ready()
 
     def send(self, recipient: str, marker: str, *, port: int = 25, sender: str = "") -> str:
