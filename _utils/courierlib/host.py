@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 from courierlib import layout as layouts
+from courierlib import listeners as sockets
+from courierlib import packages as dpkg
 from courierlib import queue as queues
 from courierlib import settings as grammar
 from courierlib.issue import Unknown
 from courierlib.layout import Layout
-from courierlib.services import Run, Service, ServiceFailed, ServiceManager
+from courierlib.services import Completed, Run, Service, ServiceFailed, ServiceManager
 from courierlib.tree import Passwd, Tree, Unreadable
 
 _SOURCED = {
@@ -36,6 +39,9 @@ _DAEMONS = frozenset({"courierd", "courierfilter", "couriertcpd", "courierlogger
 _CHILDREN = frozenset(
     {"couriertls", "courieresmtpd", "courieresmtp", "courierlocal", "imapd", "imaplogin", "pop3d", "pop3login"}
 )
+
+
+_Fact = TypeVar("_Fact")
 
 
 @dataclass(frozen=True)
@@ -147,10 +153,58 @@ class Host:
         self.stat = self._tree.stat
         self.read = self._tree.read
         self.listdir = self._tree.listdir
+        self.contains = self._tree.contains
         self.uid = self._tree.uid
         self.gid = self._tree.gid
         self.user = self._tree.user
         self.named_user = self._tree.named_user
+
+    def once(self, read: Callable[[Host], _Fact]) -> _Fact:
+        """A fact that several checks need and another module knows how to read: ``read(host)``, called only once.
+
+        Raises:
+            Unknown: as ``read`` did, again each time.
+        """
+        if read not in self._facts:
+            try:
+                self._facts[read] = read(self)
+            except Unknown as failed:
+                self._facts[read] = failed
+        fact = self._facts[read]
+        if isinstance(fact, Unknown):
+            raise fact
+        return fact
+
+    @cached_property
+    def _facts(self) -> dict[Callable, object]:
+        return {}
+
+    def ask(self, *command: str) -> Completed:
+        """What a command that only reads says on the running host; its exit status is the caller's to judge.
+
+        Raises:
+            Unknown: under a root, where nothing is run.
+        """
+        return self._require_running().run(command)
+
+    @cached_property
+    def packages(self) -> Mapping[str, dpkg.Package]:
+        """Courier's Debian packages by name; nothing where there is no dpkg.
+
+        Raises:
+            Unknown: dpkg's database cannot be read.
+        """
+        return dpkg.read(self)
+
+    @cached_property
+    def listeners(self) -> tuple[sockets.Listener, ...]:
+        """All listening TCP sockets.
+
+        Raises:
+            Unknown: under a root, or without a readable /proc.
+        """
+        self._require_running()
+        return sockets.read()
 
     @property
     def users(self) -> tuple[Passwd, ...]:

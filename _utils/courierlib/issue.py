@@ -89,6 +89,7 @@ class Issue:
     Args:
         id: address of the article; never reused.
         component: ``mta``, ``delivery``, ``tls``, ``services``, ``auth``.
+        logged: its lines in the log, which no other issue shares, are a finding, for a day.
         severity: of a finding that does not set its own.
         affects: data for the matrix and the upgrade guide.
         interrupts: what the fix interrupts.
@@ -123,6 +124,7 @@ class Issue:
     bites: tuple[str, ...] = ()
     upgrades: tuple[Upgrade, ...] = ()
     formerly: tuple[str, ...] = ()
+    logged: bool = False
 
 
 @dataclass(frozen=True)

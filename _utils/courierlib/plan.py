@@ -126,6 +126,77 @@ class StartService(Action):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StopService(Action):
+    """Have a service off now and after a reboot: stop and disable it.
+
+    Args:
+        service: the service manager's name, as in ``Service.name``.
+    """
+
+    service: str
+
+    @property
+    def subject(self) -> str:
+        return f"service {self.service}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveFile(Action):
+    """Remove a regular file; a copy is kept, as of one that is replaced.
+
+    Args:
+        path: absolute path; a symbolic link is refused.
+    """
+
+    path: str
+    restarts: tuple[str, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakeLink(Action):
+    """Make a symbolic link where nothing is.
+
+    Args:
+        target: what it points to, as it is written into the link.
+    """
+
+    path: str
+    target: str
+    restarts: tuple[str, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunProgram(Action):
+    """Run one of Courier's or the system's programs, after all files are in place and before services restart.
+
+    For what nobody but the program can make: a compiled database, a certificate, a setting of the kernel. Actions with
+    the same command and the same ``new`` are one.
+
+    Args:
+        command: absolute path of the program, and its arguments; no shell. It must not prompt.
+        makes: files that it writes; copies of what they were are kept, and they come back when the run is undone.
+        replaces: remove ``makes`` first, for programs that refuse to overwrite.
+    """
+
+    command: tuple[str, ...]
+    makes: tuple[str, ...] = ()
+    replaces: bool = False
+    restarts: tuple[str, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        return " ".join(self.makes) or " ".join(self.command)
+
+
+@dataclass(frozen=True, kw_only=True)
 class EndProcess(Action):
     """End one process, known by PID, start time and executable: SIGTERM, and SIGKILL when ``grace`` has passed.
 

@@ -175,3 +175,41 @@ def managed(machine_of: Callable[..., Machine], master: Master) -> Callable[...,
         return Managed(machine, master)
 
     return managed
+
+
+@pytest.fixture(scope="module")
+def _shared() -> Iterator[dict[str, tuple[ExitStack, Managed]]]:
+    machines: dict[str, tuple[ExitStack, Managed]] = {}
+    yield machines
+    for life, _ in machines.values():
+        life.close()
+
+
+@pytest.fixture
+def shared(
+    request: pytest.FixtureRequest,
+    _shared: dict[str, tuple[ExitStack, Managed]],
+    lab: Lab,
+    master: Master,
+) -> Iterator[Callable[[str], Managed]]:
+    """
+    ``shared("trixie")`` is the managed machine that all tests of a module have together; each leaves it as it was.
+
+    A test that fails takes its machine with it, and the next one gets a fresh machine.
+    """
+    used: set[str] = set()
+
+    def shared(base: str = "trixie") -> Managed:
+        used.add(base)
+        if base not in _shared:
+            life = ExitStack()
+            machine = life.enter_context(lab.machine(base))
+            _shared[base] = life, Managed(machine, master)
+            machine.start_minion(master)
+            master.salt(machine.name, "saltutil.sync_all")
+        return _shared[base][1]
+
+    yield shared
+    if not request.node.stash.get(_OUTCOME, False):
+        for base in used & _shared.keys():
+            _shared.pop(base)[0].close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import imaplib
 import json
 import math
+import re
 import smtplib
 import socket
 import time
@@ -15,10 +16,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from lab import ALICE, ALICE_PASSWORD, BOB, Machine
+from problems import whole_second
 from roots import OPENSSL
 
 from courierlib import catalogue, maillog
@@ -103,13 +106,6 @@ def call(machine: Machine, function: str, *args: Any, **kwargs: Any) -> Any:
     assert answer.value is not None, answer.stdout + answer.stderr
     assert "Traceback" not in answer.stdout + answer.stderr
     return answer.value
-
-
-def whole_second() -> int:
-    """The time, once a new second has begun: lines of before are then not of that second."""
-    now = math.floor(time.time()) + 1
-    time.sleep(now - time.time())
-    return now
 
 
 def ids(report: dict[str, Any], part: str) -> set[str]:
@@ -412,8 +408,10 @@ def test_problems_of_services_are_told_apart(machine_of, packages) -> None:
     assert_told_apart(machine_of(packages=packages), SERVICES)
 
 
-def test_every_issue_that_logs_is_provoked_here() -> None:
+def test_every_issue_that_logs_is_provoked_on_a_host() -> None:
     made = {problem.issue for problem in (*TLS_OF_GNUTLS, *TLS_OF_OPENSSL, *DELIVERY, *SERVICES)}
+    for path in Path(__file__).parent.glob("test_*.py"):
+        made |= set(re.findall(r'assert_diagnosed\(\w+, "([a-z0-9-]+)"', path.read_text()))
     assert made == {entry.id for entry in KNOWN.values() if entry.issue.signatures}
 
 
