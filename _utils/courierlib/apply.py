@@ -233,6 +233,7 @@ def _interrupted(workspace: Workspace, test: bool) -> list[journal.Record]:
                 # We hold the lock, so a run that has not ended never will.
                 if not test and record["state"] == "running":
                     _discard(record)
+                    _bring_back_lost(record)
                     record["state"] = "interrupted"
                     journal.write(workspace.state_dir, record)
                 if journal.state(record) == "interrupted" and _owes_restart(record):
@@ -244,8 +245,17 @@ def _interrupted(workspace: Workspace, test: bool) -> list[journal.Record]:
 
 def _discard(record: journal.Record) -> None:
     for step in record["steps"] + record["reverted"]:
-        for path in filter(None, (step.get("target"), step.get("backup"))):
-            replace.discard(path, step.get("temporary", ""))
+        for made in (step, *step.get("outputs", ())):
+            for path in filter(None, (made.get("target"), made.get("backup"))):
+                replace.discard(path, made.get("temporary", ""))
+
+
+def _bring_back_lost(record: journal.Record) -> None:
+    """A program that refuses to write over a file has been killed before it wrote another one."""
+    for output in (output for step in record["steps"] for output in step.get("outputs", ())):
+        if output["old"] and not os.path.lexists(output["target"]):
+            with suppress(Refused):
+                replace.put_back(output["target"], output["old"], output["backup"], output["owner"])
 
 
 def _owes_restart(record: journal.Record) -> bool:
@@ -330,7 +340,7 @@ def _job(
 ) -> Job:
     manager = host.system.services
     draft = Draft(record["run"], workspace.backup_root, manager.services if manager else lambda: ())
-    job = Job(workspace.state_dir, draft, record, manager, owed)
+    job = Job(workspace.state_dir, draft, record, manager, owed, host.system.run)
     try:
         for action in actions:
             draft.add(action)
@@ -365,10 +375,9 @@ def _undoable(workspace: Workspace, run: object) -> journal.Record:
 
 def _inverse(workspace: Workspace, record: journal.Record) -> list[Action]:
     try:
-        actions = [steps.inverse(step) for step in reversed(record["steps"])]
+        return [action for step in reversed(record["steps"]) for action in steps.inverse(step)]
     except (KeyError, TypeError, ValueError):
         raise ApplyFailed(f"run {record['run']}: its record below {workspace.state_dir} is damaged") from None
-    return [action for action in actions if action is not None]
 
 
 def _note_redone(job: Job, undone: journal.Record) -> None:

@@ -13,8 +13,21 @@ from courierlib import ending, journal, replace, steps
 from courierlib.ending import NotEnded
 from courierlib.plan import Refused
 from courierlib.replace import NotWritten
-from courierlib.services import ServiceFailed, ServiceManager
-from courierlib.steps import Draft, End, MakeDir, Own, RemoveDir, RemoveFile, Serve, Step, Write
+from courierlib.services import Run, ServiceFailed, ServiceManager
+from courierlib.steps import (
+    Draft,
+    End,
+    Link,
+    MakeDir,
+    Own,
+    Produce,
+    RemoveDir,
+    RemoveFile,
+    RemoveLink,
+    Serve,
+    Step,
+    Write,
+)
 
 SETTLE = 8.0
 """Seconds that services get to come up after a restart."""
@@ -22,7 +35,14 @@ SETTLE = 8.0
 STEADY = 0.5
 """Seconds after which a service that came up is looked at once more: one that dies of its settings dies at once."""
 
-_FAILURES = (Refused, NotWritten, NotEnded, ServiceFailed)
+_UNITS = "/etc/systemd/system/"
+
+
+class NotMade(Exception):
+    """A program that a repair needs has failed; the message names it and what it said."""
+
+
+_FAILURES = (Refused, NotWritten, NotMade, NotEnded, ServiceFailed)
 
 _WHY = "the system's journal and the mail log may say why"
 
@@ -37,6 +57,7 @@ class Job:
         record: the run's own.
         manager: of the services; None where none was recognised: then nothing is restarted, and that is told.
         owed: records of runs that were killed before they had restarted what they changed.
+        run: runs a program.
         notes: for the operator.
         failed: what went wrong.
         begun: steps on files that have, or may have, had an effect.
@@ -49,6 +70,7 @@ class Job:
     record: journal.Record
     manager: ServiceManager | None
     owed: list[journal.Record]
+    run: Run
     notes: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     begun: list[Step] = field(default_factory=list)
@@ -94,6 +116,7 @@ def run(job: Job) -> None:
     restarts, idle = job.restarts()
     try:
         _change(job.steps, job.begun)
+        _produce(job)
         job.ended = bool(job.of(End))
         ending.end([step.action for step in job.of(End)])
         _serve(job, restarts)
@@ -129,7 +152,7 @@ def _change(changing: Sequence[Step], begun: list[Step]) -> None:
     finally:
         for left in staged:
             replace.discard(left.replacement.target, left.replacement.temporary)
-    _each(changing, begun, RemoveFile)
+    _each(changing, begun, Link, RemoveFile, RemoveLink)
     _each(list(reversed(changing)), begun, RemoveDir)
 
 
@@ -138,6 +161,29 @@ def _each(changing: Sequence[Step], begun: list[Step], *kinds: type) -> None:
         if isinstance(step, kinds):
             with _noted(step, begun):
                 step.do()
+
+
+def _produce(job: Job) -> None:
+    """Run the programs, each when all that it may read is in place."""
+    for step in job.of(Produce):
+        with _noted(step, job.begun):
+            step.prepare()
+        done = job.run(step.command)
+        step.note_made()
+        # What was made is part of the record, so that undoing it can tell whether it is still that.
+        job.record["steps"] = [other.record() for other in job.steps]
+        journal.write(job.state_dir, job.record)
+        missing = [path for path, (made, _) in step.made.items() if not made]
+        if done.returncode or missing:
+            said = (done.stderr or done.stdout).strip() or f"exit status {done.returncode}"
+            raise NotMade(f"{' '.join(step.command)}: {said if done.returncode else f'has not made {missing[0]}'}")
+
+
+def _reload_units(job: Job) -> None:
+    """Have the service manager read units that were changed."""
+    targets = [step.replacement.target for step in job.of(Write)] + [step.target for step in job.of(RemoveFile)]
+    if job.manager and any(target.startswith(_UNITS) for target in targets):
+        job.manager.reload()
 
 
 @contextmanager
@@ -153,6 +199,7 @@ def _noted(step: Step, begun: list[Step]) -> Iterator[None]:
 
 def _serve(job: Job, restarts: Sequence[str]) -> None:
     """Bring the services into their new condition, and see that those that were up are up."""
+    _reload_units(job)
     if job.manager is None or not job.concerns_services:
         return
     changing = job.of(Serve)
@@ -255,7 +302,8 @@ def _files_back(job: Job) -> list[str]:
     """What could not be brought back."""
     back = Draft(f"{job.record['run']}-back", "", lambda: ())
     for step in reversed(job.begun):
-        back.add(steps.inverse(step.record()))
+        for action in steps.inverse(step.record()):
+            back.add(action)
     job.record["reverted"] = [step.record() for step in back.steps]
     # A full disk is no reason to leave the change standing.
     with suppress(NotWritten):

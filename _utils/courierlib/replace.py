@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import secrets
 import stat
 import time
 from collections.abc import Iterator
@@ -20,8 +21,9 @@ from courierlib.plan import Refused
 MARK = ".saltext-courier-"
 """How the names of temporary files begin."""
 
-LIMIT = 1 << 20
-"""Bytes; no file that Courier reads its settings or keys from comes near."""
+LIMIT = 16 << 20
+"""Bytes; no file that Courier reads its settings or keys from comes near, and a userdb of a hundred thousand accounts
+does not either."""
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full; make room there and try again",
@@ -408,6 +410,46 @@ def remove(target: str, old: str, backup: str = "", temporary: str = "") -> None
             raise Refused(f"{target}: changed while it was being removed; run this again")
         os.unlink(name, dir_fd=parent)
         os.fsync(parent)
+
+
+def kept(backup: str, wanted: str, told: str) -> bytes:
+    """The content of a copy.
+
+    Args:
+        wanted: its SHA-256.
+        told: the file that it is a copy of, for messages.
+
+    Raises:
+        Refused: it is not there, or is another one.
+    """
+    try:
+        with open(os.open(backup, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+            content = file.read(LIMIT + 1)
+    except OSError as error:
+        raise Refused(f"{told}: its copy {backup}: {os.strerror(error.errno or 0)}") from None
+    if sha256(content) != wanted:
+        raise Refused(f"{told}: its copy {backup} is not what that run replaced")
+    return content
+
+
+def put_back(target: str, wanted: str, backup: str, owner: tuple[int, int, int]) -> None:
+    """Bring a missing file back from its copy.
+
+    Args:
+        wanted: SHA-256 of its content.
+        owner: uid, gid and permission bits.
+
+    Raises:
+        Refused: the copy is not there, or is another one.
+        NotWritten: the system refused.
+    """
+    content = kept(backup, wanted, target)
+    temporary = f"{MARK}{secrets.token_hex(8)}"
+    staged = stage(Replacement(target, target, "", content, temporary, owner=tuple(owner)))
+    try:
+        commit(staged)
+    finally:
+        discard(target, temporary)
 
 
 def backup_path(root: str, target: str) -> str:

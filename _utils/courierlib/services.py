@@ -118,6 +118,9 @@ class ServiceManager(Protocol):
 
     def unmask(self, name: str) -> None: ...
 
+    def reload(self) -> None:
+        """Read the definitions of services anew."""
+
 
 class Systemd:
     """systemd, through systemctl."""
@@ -167,6 +170,9 @@ class Systemd:
 
     def unmask(self, name: str) -> None:
         self._systemctl("unmask", f"{name}.service")
+
+    def reload(self) -> None:
+        self._systemctl("daemon-reload")
 
     def _forgive(self) -> None:
         """Forget failed starts: after five in ten seconds there is only ``start-limit-hit``, whatever was repaired.
@@ -252,6 +258,9 @@ class InitScripts:
 
     def unmask(self, name: str) -> None:
         raise ServiceFailed(f"{name}: init scripts cannot be masked")
+
+    def reload(self) -> None:
+        """Nothing to do: an init script is read whenever it is called."""
 
     def _call(self, function: str, name: str) -> None:
         if self.functions[function](name) is False:

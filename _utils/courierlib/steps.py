@@ -9,12 +9,24 @@ import os
 import pwd
 import stat
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from courierlib import ending, replace
+from courierlib import ending, plan, replace
 from courierlib.issue import Unknown
-from courierlib.plan import Action, EditFile, EndProcess, MakeDirectory, NewFile, Refused, SetOwnership, StartService
+from courierlib.plan import (
+    Action,
+    EditFile,
+    EndProcess,
+    MakeDirectory,
+    MakeLink,
+    NewFile,
+    Refused,
+    RunProgram,
+    SetOwnership,
+    StartService,
+    StopService,
+)
 from courierlib.replace import Replacement
 from courierlib.services import Service
 
@@ -167,6 +179,109 @@ class RemoveDir(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Link(Step):
+    """A symbolic link comes into being."""
+
+    path: str
+    target: str
+
+    def facts(self) -> dict[str, Any]:
+        return {"path": self.path, "link": self.target}
+
+    def do(self) -> None:
+        """Raises: Refused if something is there by now, NotWritten."""
+        with replace.explained(self.path), replace.directory(os.path.dirname(self.path)) as parent:
+            try:
+                os.symlink(self.target, os.path.basename(self.path), dir_fd=parent)
+            except FileExistsError:
+                raise Refused(f"{self.path}: has appeared meanwhile; run this again") from None
+            os.fsync(parent)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveLink(Step):
+    """A symbolic link goes."""
+
+    path: str
+    target: str
+
+    def facts(self) -> dict[str, Any]:
+        return {"path": self.path, "link": self.target}
+
+    def do(self) -> None:
+        """Raises: Refused if it is another link by now, NotWritten."""
+        name = os.path.basename(self.path)
+        with replace.explained(self.path), replace.directory(os.path.dirname(self.path)) as parent:
+            if os.readlink(name, dir_fd=parent) != self.target:
+                raise Refused(f"{self.path}: changed while it was being removed; run this again")
+            os.unlink(name, dir_fd=parent)
+            os.fsync(parent)
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file that a program writes, as it was before.
+
+    Args:
+        old: SHA-256 of its content; empty if it did not exist.
+        owner: uid, gid and permission bits; None if it did not exist.
+    """
+
+    target: str
+    old: str
+    owner: Ownership | None
+    backup: str
+    temporary: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Produce(Step):
+    """A program runs.
+
+    Args:
+        outputs: what it writes.
+        replaces: they go first.
+        made: SHA-256, owner and mode of what it wrote, by path; filled when it has run.
+    """
+
+    command: tuple[str, ...]
+    outputs: tuple[Output, ...]
+    replaces: bool
+    made: dict[str, tuple[str, Ownership | None]] = field(default_factory=dict)
+
+    def facts(self) -> dict[str, Any]:
+        outputs = []
+        for output in self.outputs:
+            new, became = self.made.get(output.target, (None, None))
+            outputs.append(dataclasses.asdict(output) | {"new": new, "became": became})
+        return {"command": list(self.command), "outputs": outputs}
+
+    def prepare(self) -> None:
+        """Keep copies of what it will write over.
+
+        Raises: Refused if that has changed, NotWritten.
+        """
+        for output in self.outputs:
+            content = replace.find(output.target).content
+            if replace.sha256(content) != output.old:
+                raise Refused(f"{output.target}: changed while it was being repaired; run this again")
+            if content is None:
+                continue
+            with replace.explained(output.target):
+                if output.backup:
+                    replace.back_up(content, output.backup, output.temporary)
+                if self.replaces:
+                    os.unlink(output.target)
+
+    def note_made(self) -> None:
+        """Look at what is there now, to tell later whether somebody has changed it since."""
+        for output in self.outputs:
+            content = replace.find(output.target).content
+            owner = None if content is None else _ownership(os.lstat(output.target))
+            self.made[output.target] = replace.sha256(content), owner
+
+
+@dataclass(frozen=True, kw_only=True)
 class End(Step):
     """A process ends."""
 
@@ -223,6 +338,17 @@ class _DeleteFile(Action):
 @dataclass(frozen=True, kw_only=True)
 class _DeleteDirectory(Action):
     path: str
+    restarts: tuple[str, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True, kw_only=True)
+class _DeleteLink(Action):
+    path: str
+    link: str
     restarts: tuple[str, ...] = ()
 
     @property
@@ -292,6 +418,14 @@ class Draft:
                     self._make_directory(action)
                 case StartService():
                     self._start(action)
+                case StopService():
+                    self._stop(action)
+                case plan.RemoveFile():
+                    self._remove_file(action)
+                case MakeLink():
+                    self._link(action)
+                case RunProgram():
+                    self._produce(action)
                 case EndProcess():
                     if ending.present(action):
                         self.steps.append(End(action=action, changes=_changes(action), restarts=action.restarts))
@@ -299,6 +433,8 @@ class Draft:
                     self._delete_file(action)
                 case _DeleteDirectory():
                     self._delete_directory(action)
+                case _DeleteLink():
+                    self._delete_link(action)
                 case _GiveBack():
                     self._give_back(action)
                 case _RestoreService():
@@ -412,7 +548,14 @@ class Draft:
         )
         self._condition(action, wanted, restart=action.start and service.active and service.remains)
 
-    def _condition(self, action: StartService | _RestoreService, wanted: Condition, *, restart: bool = False) -> None:
+    def _stop(self, action: StopService) -> None:
+        service = self._service(action.service)
+        disabled = None if service.enabled is None else False
+        self._condition(action, Condition(active=False, enabled=disabled, masked=service.masked))
+
+    def _condition(
+        self, action: StartService | StopService | _RestoreService, wanted: Condition, *, restart: bool = False
+    ) -> None:
         service = self._service(action.service)
         was = Condition(service.active, service.enabled, service.masked)
         planned = [step.service for step in self._of(Serve)]
@@ -432,9 +575,21 @@ class Draft:
         found = replace.find(action.path)
         if replace.sha256(found.content) != action.written:
             raise Refused(f"{found.target}: was changed since that run created it; remove it by hand")
+        self._remove(action, found)
+
+    def _remove_file(self, action: plan.RemoveFile) -> None:
+        if not os.path.lexists(action.path):
+            return
+        path, _ = _look(action.path, links=1)
+        found = replace.find(path)
+        if any(step.replacement.target == found.target for step in self._of(Write)):
+            raise Refused(f"{action.path}: another repair of this run writes it; repair one problem after the other")
+        self._remove(action, found)
+
+    def _remove(self, action: _DeleteFile | plan.RemoveFile, found: replace.Found) -> None:
         removal = RemoveFile(
             target=found.target,
-            old=action.written,
+            old=replace.sha256(found.content),
             owner=_ownership(os.lstat(found.target)),
             backup=self._backup(found.target),
             temporary=self._temporary(),
@@ -442,6 +597,42 @@ class Draft:
             restarts=action.restarts,
         )
         self.steps.append(removal)
+
+    def _link(self, action: MakeLink) -> None:
+        parent, name = os.path.split(action.path)
+        path = f"{os.path.realpath(parent).rstrip('/')}/{name}"
+        if os.path.islink(path) and os.readlink(path) == action.target:
+            return
+        if os.path.lexists(path) or not os.path.isdir(os.path.dirname(path)):
+            raise Refused(f"{action.path}: something is there already, or its directory is missing")
+        self.steps.append(Link(path=path, target=action.target, changes=_changes(action), restarts=action.restarts))
+
+    def _delete_link(self, action: _DeleteLink) -> None:
+        if not os.path.lexists(action.path):
+            return
+        if not os.path.islink(action.path) or os.readlink(action.path) != action.link:
+            raise Refused(f"{action.path}: is no longer the link that was made; it stays")
+        self.steps.append(
+            RemoveLink(path=action.path, target=action.link, changes=_changes(action), restarts=action.restarts)
+        )
+
+    def _produce(self, action: RunProgram) -> None:
+        if not os.access(action.command[0], os.X_OK):
+            raise Refused(f"{action.command[0]}: no such program; it would have to make {action.subject}")
+        told = {"changes": _changes(action), "restarts": action.restarts}
+        outputs = tuple(self._output(number, path) for number, path in enumerate(action.makes))
+        self.steps.append(Produce(command=action.command, outputs=outputs, replaces=action.replaces, **told))
+
+    def _output(self, number: int, path: str) -> Output:
+        found = replace.find(path)
+        existed = found.content is not None
+        return Output(
+            target=found.target,
+            old=replace.sha256(found.content),
+            owner=_ownership(os.lstat(found.target)) if existed else None,
+            backup=self._backup(found.target) if existed else "",
+            temporary=f"{self._temporary()}-{number}",
+        )
 
     def _delete_directory(self, action: _DeleteDirectory) -> None:
         try:
@@ -493,8 +684,8 @@ def _ids(new_file: NewFile) -> Ownership:
     return uid, gid, new_file.mode
 
 
-def inverse(record: Mapping[str, Any]) -> Action | None:
-    """The action that takes a recorded step back; None if nothing can (a process that was ended).
+def inverse(record: Mapping[str, Any]) -> list[Action]:
+    """The actions that take a recorded step back; none if nothing can, as with a process that was ended.
 
     Args:
         record: what ``Step.record`` gave.
@@ -509,29 +700,58 @@ def inverse(record: Mapping[str, Any]) -> Action | None:
     }
     match record["kind"]:
         case "Write" if record["old"]:
-            return EditFile(path=record["target"], edit=_restore(record, record["new"], record["old"]), **words)
+            return [EditFile(path=record["target"], edit=_restore(record, record["new"], record["old"]), **words)]
         case "Write":
-            return _DeleteFile(path=record["target"], written=record["new"], **words)
+            return [_DeleteFile(path=record["target"], written=record["new"], **words)]
         case "RemoveFile":
-            uid, gid, mode = record["owner"]
-            owner = NewFile(str(uid), str(gid), mode)
-            return EditFile(path=record["target"], edit=_restore(record, "", record["old"]), new_file=owner, **words)
+            edit = _restore(record, "", record["old"])
+            return [EditFile(path=record["target"], edit=edit, new_file=_new_file(record["owner"]), **words)]
         case "Own":
             uid, gid, mode = record["old"]
             became, links = tuple(record["new"]), record["links"]
-            return _GiveBack(path=record["path"], was=(uid, gid, mode), became=became, links=links, **words)
+            return [_GiveBack(path=record["path"], was=(uid, gid, mode), became=became, links=links, **words)]
         case "MakeDir":
-            return _DeleteDirectory(path=record["target"], **words)
+            return [_DeleteDirectory(path=record["target"], **words)]
         case "RemoveDir":
             uid, gid, mode = record["owner"]
-            return MakeDirectory(path=record["path"], uid=uid, gid=gid, mode=mode, **words)
+            return [MakeDirectory(path=record["path"], uid=uid, gid=gid, mode=mode, **words)]
+        case "Link":
+            return [_DeleteLink(path=record["path"], link=record["link"], **words)]
+        case "RemoveLink":
+            return [MakeLink(path=record["path"], target=record["link"], **words)]
+        case "Produce":
+            return [action for output in record["outputs"] for action in _unmake(output, words)]
         case "Serve":
             del words["restarts"]
-            return _RestoreService(service=record["service"], condition=Condition(*record["was"]), **words)
+            return [_RestoreService(service=record["service"], condition=Condition(*record["was"]), **words)]
         case "End":
-            return None
+            return []
         case kind:
             raise ValueError(f"unknown step {kind!r}")
+
+
+def _unmake(output: Mapping[str, Any], words: Mapping[str, Any]) -> list[Action]:
+    """Bring back what a program wrote over; of a run that was killed nobody knows what it wrote."""
+    path, new = output["target"], output["new"]
+    if not output["old"]:
+        return [_DeleteFile(path=path, written="unknown" if new is None else new, **words)]
+    edit = _restore(output, new or "", output["old"])
+    content = EditFile(path=path, edit=edit, new_file=_new_file(output["owner"]), **words)
+    if not output["became"]:
+        return [content]
+    # First: a file that is replaced keeps the owner that it has then.
+    was, became = _three(output["owner"]), _three(output["became"])
+    return [_GiveBack(path=path, was=was, became=became, **words), content]
+
+
+def _three(owner: Sequence[int]) -> Ownership:
+    uid, gid, mode = owner
+    return uid, gid, mode
+
+
+def _new_file(owner: Sequence[int]) -> NewFile:
+    uid, gid, mode = _three(owner)
+    return NewFile(str(uid), str(gid), mode)
 
 
 def _restore(record: Mapping[str, Any], written: str, wanted: str) -> Callable[[bytes | None], bytes]:
@@ -544,14 +764,7 @@ def _restore(record: Mapping[str, Any], written: str, wanted: str) -> Callable[[
             return content
         if present != written:
             raise Refused(f"{target}: was changed since that run wrote it; what it was before is in {backup}")
-        try:
-            with open(os.open(backup, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-                kept = file.read(replace.LIMIT + 1)
-        except OSError as error:
-            raise Refused(f"{target}: its copy {backup}: {os.strerror(error.errno or 0)}") from None
-        if replace.sha256(kept) != wanted:
-            raise Refused(f"{target}: its copy {backup} is not what that run replaced")
-        return kept
+        return replace.kept(backup, wanted, target)
 
     return edit
 
@@ -574,5 +787,9 @@ def in_effect(record: Mapping[str, Any]) -> bool:
             return os.path.isdir(record["target"])
         case "RemoveDir":
             return not os.path.isdir(record["path"])
+        case "Link":
+            return os.path.islink(record["path"])
+        case "RemoveLink":
+            return not os.path.islink(record["path"])
         case _:
             return True

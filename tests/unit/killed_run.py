@@ -12,7 +12,16 @@ from workbench import NEW, OLD, Services, entry, host, service, workspace  # noq
 from courierlib import execution  # noqa: E402
 from courierlib.apply import carry_out, history, undo  # noqa: E402
 from courierlib.issue import Finding  # noqa: E402
-from courierlib.plan import EditFile, MakeDirectory, NewFile, SetOwnership  # noqa: E402
+from courierlib.plan import (  # noqa: E402
+    EditFile,
+    MakeDirectory,
+    MakeLink,
+    NewFile,
+    RemoveFile,
+    RunProgram,
+    SetOwnership,
+)
+from courierlib.services import Completed  # noqa: E402
 
 execution.SETTLE = execution.STEADY = 0.0
 
@@ -24,16 +33,34 @@ def prepare(directory: Path) -> None:
         (directory / "etc" / name).write_bytes(OLD)
         (directory / "etc" / name).chmod(0o640)
         os.chown(directory / "etc" / name, 1, 2)
+    for name in ("left", "database"):
+        (directory / name).write_bytes(OLD)
+        (directory / name).chmod(0o640)
+        os.chown(directory / name, 1, 2)
     (directory / "link").symlink_to("etc/esmtpd")
 
 
+def make_database(command) -> Completed:
+    """A program that refuses to write over a file, in this process, so that it is killed with it."""
+    database = Path(command[1])
+    if database.exists():
+        return Completed(1, "", f"{database} already exists")
+    new = database.with_suffix(".tmp")
+    new.write_bytes(NEW)
+    new.chmod(0o640)
+    os.chown(new, 1, 2)
+    new.rename(database)
+    return Completed(0, "", "")
+
+
 def plan(directory: Path):
-    """Two files, one of them behind a link, a new file in a new directory, and a mode."""
+    """Two files, one of them behind a link, a new file in a new directory, a mode, a file that goes, a new link, and a
+    file that a program makes."""
 
     def more(content):
         return content.replace(OLD, NEW)
 
-    made = directory / "made"
+    made, database = directory / "made", str(directory / "database")
     words = {"old": "old", "new": "new"}
     actions = (
         EditFile(path=str(directory / "link"), edit=more, restarts=("smtp",), **words),
@@ -41,6 +68,9 @@ def plan(directory: Path):
         SetOwnership(path=str(directory / "etc"), uid=1, mode=0o750, **words),
         MakeDirectory(path=str(made), uid=1, gid=2, mode=0o750, **words),
         EditFile(path=str(made / "new"), edit=lambda _: NEW, new_file=NewFile("daemon", "bin", 0o600), **words),
+        RemoveFile(path=str(directory / "left"), **words),
+        MakeLink(path=str(directory / "second"), target="etc/imapd", **words),
+        RunProgram(command=("/bin/true", database), makes=(database,), replaces=True, **words),
     )
     return entry(*actions, found=lambda: [] if repaired(directory) else [Finding(where="here", detail="wrong")])
 
@@ -52,7 +82,10 @@ def repaired(directory: Path) -> bool:
         "etc": (b"", 1, 0, 0o750),
         "made": (b"", 1, 2, 0o750),
         "new": (NEW, 1, 2, 0o600),
+        "left": None,
+        "database": (NEW, 1, 2, 0o640),
         "link": "etc/esmtpd",
+        "second": "etc/imapd",
     }
 
 
@@ -63,7 +96,10 @@ def untouched(directory: Path) -> bool:
         "etc": (b"", 0, 0, 0o755),
         "made": None,
         "new": None,
+        "left": (OLD, 1, 2, 0o640),
+        "database": (OLD, 1, 2, 0o640),
         "link": "etc/esmtpd",
+        "second": None,
     }
 
 
@@ -71,8 +107,10 @@ def state(directory: Path) -> dict:
     """Content, owner, group and mode of everything that the plan touches."""
     files = {name: directory / "etc" / name for name in ("esmtpd", "imapd")}
     files |= {"etc": directory / "etc", "made": directory / "made", "new": directory / "made" / "new"}
+    files |= {name: directory / name for name in ("left", "database")}
     seen: dict = {name: _look(path) for name, path in files.items()}
-    return seen | {"link": os.readlink(directory / "link")}
+    links = {name: directory / name for name in ("link", "second")}
+    return seen | {name: os.readlink(path) if path.is_symlink() else None for name, path in links.items()}
 
 
 def _look(path: Path):
@@ -91,9 +129,9 @@ def main(directory: Path, what: str) -> None:
 
     services = Services(service("courier-mta", "smtp"), accepts={} if what == "undo" else {"courier-mta": comes_up})
     if what == "undo":
-        undo(host(services), history(here)[-1]["run"], workspace=here)
+        undo(host(services, run=make_database), history(here)[-1]["run"], workspace=here)
     else:
-        carry_out(host(services), [plan(directory)], workspace=here)
+        carry_out(host(services, run=make_database), [plan(directory)], workspace=here)
 
 
 if __name__ == "__main__":

@@ -22,10 +22,14 @@ from courierlib.plan import (
     EditFile,
     EndProcess,
     MakeDirectory,
+    MakeLink,
     NewFile,
     Refused,
+    RemoveFile,
+    RunProgram,
     SetOwnership,
     StartService,
+    StopService,
 )
 from courierlib.services import ServiceFailed
 
@@ -751,3 +755,128 @@ def test_what_a_killed_run_has_changed_is_restarted_by_the_next_one(esmtpd, here
     killed = history(here)[-1]
     undo(host(services), killed["run"], workspace=here)
     assert esmtpd.read_bytes() == OLD
+
+
+# What goes, links, programs, services that stop
+
+
+WORDS = {"old": "old", "new": "new"}
+
+
+def carried(here, *actions, services=None, found=None, **more):
+    """Carry actions out; unless told otherwise they are wanted once."""
+    looks = iter([[Finding(where="here", detail="wrong")]])
+    checked = entry(*actions, found=found or (lambda: next(looks, [])))
+    return carry_out(host(services), [checked], workspace=here, **more)
+
+
+def program(path: Path, script: str, **more) -> RunProgram:
+    return RunProgram(command=("/bin/sh", "-euc", script), makes=(str(path),), **WORDS, **more)
+
+
+def test_a_file_that_goes_is_kept_and_comes_back(here, esmtpd, tmp_path):
+    outcome = carried(here, RemoveFile(path=str(esmtpd), **WORDS))
+    assert (outcome.failed, outcome.refused, esmtpd.exists()) == ("", (), False)
+    assert [copy.read_bytes() for copy in backups(tmp_path)] == [OLD]
+    undo(host(), outcome.run, workspace=here)
+    assert (esmtpd.read_bytes(), stat.S_IMODE(esmtpd.stat().st_mode)) == (OLD, 0o640)
+
+
+def test_only_a_file_of_its_own_is_removed(here, esmtpd, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(esmtpd)
+    assert "a symbolic link" in carried(here, RemoveFile(path=str(link), **WORDS)).refused[0]
+    both = carried(here, edit(esmtpd), RemoveFile(path=str(esmtpd), **WORDS))
+    assert "another repair of this run writes it" in both.refused[0]
+    assert (link.is_symlink(), esmtpd.read_bytes()) == (True, NEW)
+
+
+def test_a_link_is_made_and_taken_back_only_if_it_is_still_that_one(here, esmtpd, tmp_path):
+    link = tmp_path / "imapd.pem"
+    made = MakeLink(path=str(link), target="imapd.pem.mail.example.com", **WORDS)
+    outcome = carried(here, made)
+    assert os.readlink(link) == "imapd.pem.mail.example.com"
+    assert carried(here, made).changes == {}
+    assert "something is there already" in carried(here, MakeLink(path=str(esmtpd), target="x", **WORDS)).refused[0]
+    link.unlink()
+    link.symlink_to("another")
+    assert "no longer the link" in undo(host(), outcome.run, workspace=here).refused[0]
+    link.unlink()
+    link.symlink_to("imapd.pem.mail.example.com")
+    undo(host(), outcome.run, workspace=here)
+    assert not link.is_symlink()
+
+
+def test_a_program_runs_when_files_are_in_place_and_before_services_restart(here, esmtpd, tmp_path):
+    database = tmp_path / "esmtpd.dat"
+    seen = []
+    services = Services(
+        service("courier-mta", "smtp"),
+        accepts={"courier-mta": lambda: not seen.append(database.exists() and database.read_bytes())},
+    )
+    outcome = carried(
+        here, program(database, f"cat {esmtpd} > {database}"), edit(esmtpd, restarts=("smtp",)), services=services
+    )
+    assert (outcome.failed, seen) == ("", [NEW])
+    undo(host(services), outcome.run, workspace=here)
+    assert (database.exists(), esmtpd.read_bytes(), seen) == (False, OLD, [NEW, False])
+
+
+def test_the_same_program_of_two_problems_runs_once_and_not_in_test_mode(here, tmp_path):
+    database = tmp_path / "database"
+    first = program(database, f"echo run >> {database}")
+    assert carried(here, first, test=True).changes == {str(database): {"old": "old", "new": "new"}}
+    assert not database.exists()
+    carried(here, first, dataclasses.replace(first, restarts=("smtp",)))
+    assert database.read_text() == "run\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "said"), [("echo half > {0}; echo bad line >&2; exit 3", "bad line"), ("rm {0}", "has not made")]
+)
+@pytest.mark.parametrize("replaces", [True, False])
+def test_a_program_that_fails_leaves_nothing(here, esmtpd, tmp_path, script, said, replaces):
+    database = tmp_path / "database"
+    database.write_bytes(OLD)
+    database.chmod(0o640)
+    script = script.format(database).replace("rm ", "rm -f ")
+    outcome = carried(here, edit(esmtpd), program(database, script, replaces=replaces))
+    assert said in outcome.failed
+    assert (database.read_bytes(), stat.S_IMODE(database.stat().st_mode), esmtpd.read_bytes()) == (OLD, 0o640, OLD)
+    assert history(here)[0]["state"] == "rolled back"
+    assert not leftovers(tmp_path)
+
+
+def test_what_a_program_made_is_taken_back_only_if_it_is_still_that(here, tmp_path):
+    database = tmp_path / "database"
+    database.write_bytes(OLD)
+    outcome = carried(here, program(database, f"test ! -e {database}; echo new > {database}", replaces=True))
+    assert (outcome.failed, database.read_text()) == ("", "new\n")
+    database.write_text("by somebody else")
+    assert "was changed since" in undo(host(), outcome.run, workspace=here).refused[0]
+    database.write_text("new\n")
+    undo(host(), outcome.run, workspace=here)
+    assert database.read_bytes() == OLD
+
+
+def test_a_program_that_is_not_there_is_refused(here, tmp_path):
+    missing = RunProgram(command=(str(tmp_path / "makealiases"),), makes=(str(tmp_path / "aliases.dat"),), **WORDS)
+    assert "no such program" in carried(here, missing).refused[0]
+
+
+def test_a_service_is_stopped_and_disabled_and_comes_back(here):
+    services = Services(service("courier-msa", "msa"), service("courier-mta", "smtp"))
+    outcome = carried(here, StopService(service="courier-msa", **WORDS), services=services)
+    assert (services.now["courier-msa"].active, services.now["courier-msa"].enabled) == (False, False)
+    assert services.now["courier-mta"].active
+    undo(host(services), outcome.run, workspace=here)
+    assert (services.now["courier-msa"].active, services.now["courier-msa"].enabled) == (True, True)
+
+
+def test_units_are_read_anew_before_they_are_restarted(here, tmp_path, monkeypatch):
+    monkeypatch.setattr(execution, "_UNITS", str(tmp_path))
+    services = Services(service("courier-msa", "msa"))
+    outcome = carried(here, create(tmp_path / "pidfile.conf", restarts=("msa",)), services=services)
+    assert services.calls == [("reload",), ("restart", "courier-msa")]
+    undo(host(services), outcome.run, workspace=here)
+    assert services.calls[2:] == [("reload",), ("restart", "courier-msa")]

@@ -106,7 +106,7 @@ def in_a_directory_for_all(path):
         (lambda path: path.symlink_to("/dev/null"), "a device, not a regular file"),
         (lambda path: path.symlink_to("nowhere"), "a link to nowhere, which does not exist"),
         (lambda path: path.symlink_to(path.name), "Too many levels of symbolic links"),
-        (large, "larger than 1048576 bytes"),
+        (large, f"larger than {replace.LIMIT} bytes"),
         (linked_twice, "has 2 hard links"),
         (in_a_directory_for_all, "anybody can write to its directory"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from courierlib.apply import Workspace
 from courierlib.catalogue import Entry
 from courierlib.issue import Affects, Finding, Issue, Severity
 from courierlib.plan import Action
-from courierlib.services import Service, ServiceFailed
+from courierlib.services import Completed, Service, ServiceFailed
 
 OLD, NEW = b"MAXDAEMONS=40\n", b"MAXDAEMONS=80\n"
 
@@ -63,6 +64,9 @@ class Services:
         self.calls.append(("unmask", name))
         self._set(name, masked=False)
 
+    def reload(self) -> None:
+        self.calls.append(("reload",))
+
     def _set(self, name: str, **condition: bool) -> None:
         self.now[name] = dataclasses.replace(self.now[name], **condition)
 
@@ -71,8 +75,16 @@ def service(name: str, *roles: str, active: bool = True, enabled: bool = True, m
     return Service(name, roles, active, "running" if active else "dead", enabled, masked)
 
 
-def host(services: Services | None = None, root: str = "/") -> Callable[[], SimpleNamespace]:
-    system = SimpleNamespace(services=services or Services())
+def run(command: Sequence[str]) -> Completed:
+    """A real program, without a shell."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return Completed(done.returncode, done.stdout, done.stderr)
+
+
+def host(
+    services: Services | None = None, root: str = "/", run: Callable[[Sequence[str]], Completed] = run
+) -> Callable[[], SimpleNamespace]:
+    system = SimpleNamespace(services=services or Services(), run=run)
     return lambda: SimpleNamespace(root=root, installed=True, system=system if root == "/" else None)
 
 
