@@ -94,10 +94,11 @@ def audit(issues=None, skip=None, root=None, severity=None, log=True, test=None)
     Look for every known problem. Nothing is changed.
 
     issues
-        Ids, a list or separated by commas, or ``all``, which is the default.
+        Ids, components (``tls``, ``auth``, …) or severities (findings from that one up), a list or separated by commas;
+        or ``all``, which is the default.
 
     skip
-        Ids to leave out.
+        Ids or components to leave out.
 
     root
         A directory tree (image, backup, container) to audit instead of this host; nothing in it is run. What needs the
@@ -114,9 +115,10 @@ def audit(issues=None, skip=None, root=None, severity=None, log=True, test=None)
         Do not remember how far the log was read; nothing else is ever changed. Default: the minion's ``test`` option.
 
     Returns a dictionary: ``courier`` (installed, version, tls, root), ``findings`` (id, severity, title, where, detail,
-    fix, article; the gravest first), ``unknown`` (id, reason) and ``clear`` (ids). A finding of which the log speaks
-    also has ``log`` (count, first, last, sample), and where the log was read ``log`` says what of it (``read``), and
-    what could not be (``unknown``). The return code is 2 if anything reported is ``high`` or above.
+    fix, article; the gravest first), ``unknown`` (id, reason) and ``clear`` (ids). A few problems are found by their
+    lines in the log, for a day. A finding of which the log speaks also has ``log`` (count, first, last, sample), and
+    where the log was read ``log`` says what of it (``read``), and what could not be (``unknown``). The return code is 2
+    if anything reported is ``high`` or above.
 
     Raises SaltInvocationError for an id, a severity or a root that does not exist.
 
@@ -129,14 +131,14 @@ def audit(issues=None, skip=None, root=None, severity=None, log=True, test=None)
         salt-call courier.audit root=/srv/backup/mx1
     """
     threshold = _severity(severity)
-    left_out = {entry.id for entry in _entries(skip, "skip")} if skip else set()
-    wanted = _entries("all" if issues is None else issues)
-    entries = [entry for entry in wanted if entry.id not in left_out]
+    left_out = _skipped(skip) if skip else {}
+    least = _selected("all" if issues is None else issues)
+    entries = [catalogue.load()[issue] for issue in least if issue not in left_out]
     host = _host(root)
     try:
-        result = auditor.report(host, entries, _kb_url(), threshold)
+        result = auditor.report(host, entries, _kb_url(), threshold, least)
         if _flag("log", log) and host.root == "/" and host.installed:
-            _add_log(result, host, remember=not _test(test))
+            _add_log(result, host, entries, threshold, least, remember=not _test(test))
     except vocabulary.Unknown as failed:
         raise salt.exceptions.CommandExecutionError(failed.reason) from None
     grave = {word.word for word in vocabulary.Severity if word >= vocabulary.Severity.HIGH}
@@ -150,7 +152,7 @@ def check(issues, root=None):
     Look for one problem, or several. Nothing is changed.
 
     issues
-        Ids, a list or separated by commas, or ``all``.
+        As in ``courier.audit``.
 
     root
         As in ``courier.audit``.
@@ -162,6 +164,7 @@ def check(issues, root=None):
     .. code-block:: bash
 
         salt '*' courier.check dh-params-weak
+        salt '*' courier.check tls
         salt '*' courier.check dh-params-weak,pem-unreadable
     """
     return audit(issues=_words("issues", issues), root=root, log=False)
@@ -172,7 +175,8 @@ def fix(issues, test=None, allow=None, **options):
     Repair one problem, or several, in one go: each service is restarted once.
 
     issues
-        Ids, a list or separated by commas, or ``all``: what needs neither ``allow`` nor a choice is then repaired.
+        Ids, components (``tls``, ``auth``, …) or severities (findings from that one up), a list or separated by commas;
+        or ``all``: what needs neither ``allow`` nor a choice is then repaired.
 
     test
         Only say what would change. Default: the minion's ``test`` option.
@@ -198,6 +202,7 @@ def fix(issues, test=None, allow=None, **options):
 
         salt '*' courier.fix dh-params-weak test=True
         salt '*' courier.fix maildrop-home-directory strategy=maildir
+        salt '*' courier.fix tls,critical
         salt '*' courier.fix all
     """
     return _fix(issues, test, allow, options)
@@ -270,7 +275,7 @@ def diagnose(source=None, since=None, until=None, issues=None, root=None):
         seconds since 1970; in the host's time zone. Default: all that is there.
 
     issues
-        Ids to look for; all by default.
+        Ids or components to look for; all by default.
 
     root
         As in ``courier.audit``: the mail log of that tree.
@@ -289,7 +294,7 @@ def diagnose(source=None, since=None, until=None, issues=None, root=None):
         salt '*' courier.diagnose since=-2h
         salt-call courier.diagnose source=/var/tmp/mail.log.2.gz
     """
-    wanted = {entry.id for entry in _entries("all" if issues is None else issues)}
+    wanted = set(_selected("all" if issues is None else issues))
     entries = catalogue.load()
     host = _host(root)
     now = datetime.datetime.now(logsources.zone(host))
@@ -592,7 +597,8 @@ def _fix(issues, test, allow, options):
         raise salt.exceptions.SaltInvocationError(
             "root: a tree is only audited, never repaired; run the repair on the host itself"
         )
-    entries = _entries(issues)
+    least = _selected(issues)
+    entries = [catalogue.load()[issue] for issue in least]
     known = {name: values for entry in entries for name, values in entry.issue.choices.items()}
     for name, value in options.items():
         if name not in known:
@@ -613,6 +619,7 @@ def _fix(issues, test, allow, options):
         test=_test(test),
         allow=allowed,
         options=options,
+        least=least,
     )
 
 
@@ -637,9 +644,11 @@ def _outcome(function, *args, **kwargs):
     return result | {key: value for key, value in extra.items() if value}
 
 
-def _add_log(result, host, remember):
+def _add_log(result, host, entries, threshold, least, remember):
     """Add to an audit what the log says, and remember how far it was read."""
     found = evidence.gather(host, _workspace().state_dir, catalogue.load().values())
+    wanted = [entry for entry in entries if entry.issue.severity >= max(threshold, least[entry.id])]
+    auditor.add(result, found.findings(wanted), _kb_url())
     for finding in result["findings"]:
         if finding["id"] in found.lines:
             finding["log"] = diagnosis.tally_row(found.lines[finding["id"]])
@@ -651,18 +660,29 @@ def _add_log(result, host, remember):
             result["log"]["unknown"].append(f"{failed}; the next audit reads these lines again, or misses them")
 
 
-def _entries(issues, argument="issues"):
-    """The entries with the given ids; ``all`` means every one."""
+def _selected(issues, argument="issues"):
+    """Ids that words name, with the severity from which up their findings are meant; in the catalogue's order."""
     known = catalogue.load()
     wanted = _words(argument, issues)
     if not wanted:
         raise salt.exceptions.SaltInvocationError(f"{argument}: names no issue; courier.list_issues shows them")
-    if wanted == ["all"]:
-        return list(known.values())
-    for issue in wanted:
-        if issue not in known:
-            raise salt.exceptions.SaltInvocationError(f"{argument}: no issue {issue!r}; courier.list_issues shows them")
-    return [known[issue] for issue in dict.fromkeys(wanted)]
+    try:
+        chosen = catalogue.select(wanted, known)
+    except KeyError as unknown:
+        raise salt.exceptions.SaltInvocationError(
+            f"{argument}: no issue {unknown.args[0]!r}, and no severity or component; courier.list_issues shows them"
+        ) from None
+    return {issue: chosen[issue] for issue in known if issue in chosen}
+
+
+def _skipped(skip):
+    """Ids to leave out."""
+    severities = {severity.word for severity in vocabulary.Severity}
+    if mistaken := [word for word in _words("skip", skip) if word in severities]:
+        raise salt.exceptions.SaltInvocationError(
+            f"skip: {mistaken[0]!r} is a severity; severity={mistaken[0]} leaves out what is below it"
+        )
+    return _selected(skip, "skip")
 
 
 def _words(argument, value):

@@ -17,6 +17,9 @@ import salt.exceptions
 __virtualname__ = "courier"
 
 _SEVERITIES = ("low", "medium", "high", "critical")
+_COMPONENTS = ("services", "delivery", "mta", "tls", "auth")
+_GROUPS = {"all", *_SEVERITIES, *_COMPONENTS}
+"""Words that name several issues: what of them needs leave or a choice is then only reported."""
 
 
 def __virtual__():
@@ -33,8 +36,9 @@ def fixed(name, issues=None, allow=None, options=None, **choices):
         An id, if ``issues`` is not given.
 
     issues
-        An id, a list of ids, or ``all``: everything that needs neither ``allow`` nor a choice; what needs one is then
-        reported, and does not fail the state.
+        Ids, components (``services``, ``delivery``, ``mta``, ``tls``, ``auth``) or severities (findings from that one
+        up), one or a list; or ``all``. If no id is among them, everything is repaired that needs neither ``allow`` nor
+        a choice; what needs one is reported, and does not fail the state.
 
     allow
         What may be done although it could lose mail or weaken a protection, as the report names it; a word or a list.
@@ -51,13 +55,19 @@ def fixed(name, issues=None, allow=None, options=None, **choices):
               - dh-params-weak
               - maildrop-home-directory
             - strategy: maildir
+
+        courier: TLS, and whatever stops mail:
+          courier.fixed:
+            - issues: [tls, critical]
     """
     wanted = name if issues is None else issues
     if not isinstance(options or {}, dict):
         return _result(name, False, f"options: expected a dictionary, not {options!r}")
     chosen = {key: value for key, value in {**(options or {}), **choices}.items() if not str(key).startswith("__")}
     arguments = {**chosen, "issues": wanted, "allow": allow}
-    return _enforced(name, "courier.fix", arguments, lenient=wanted in ("all", ["all"]))
+    words = wanted.split(",") if isinstance(wanted, str) else wanted
+    lenient = isinstance(words, list) and {str(word).strip() for word in words} <= _GROUPS
+    return _enforced(name, "courier.fix", arguments, lenient=lenient)
 
 
 def audited(name, severity="high", issues=None, skip=None):
@@ -71,10 +81,10 @@ def audited(name, severity="high", issues=None, skip=None):
         Fail from this severity up: ``low``, ``medium``, ``high`` or ``critical``.
 
     issues
-        Ids; all by default.
+        Ids or components; all by default.
 
     skip
-        Ids to leave out.
+        Ids or components to leave out.
 
     .. code-block:: yaml
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from courierlib import audit, execution, journal, replace, steps
 from courierlib.execution import Job
-from courierlib.issue import Finding, Unknown
+from courierlib.issue import Finding, Severity, Unknown
 from courierlib.plan import Action, Choose, Refused
 from courierlib.replace import NotWritten
 from courierlib.services import ServiceFailed
@@ -83,6 +83,7 @@ def carry_out(
     test: bool = False,
     allow: frozenset[str] = frozenset(),
     options: Mapping[str, object] | None = None,
+    least: Mapping[str, Severity] | None = None,
 ) -> Outcome:
     """Check for problems, repair them, restart what must be restarted, and check again.
 
@@ -93,6 +94,7 @@ def carry_out(
         test: only say what would be done; nothing is touched, not even the lock.
         allow: what the operator has named; other actions that need to be are withheld.
         options: for the fixes; each gets those that it takes.
+        least: by id, the severity from which up findings count; all by default.
 
     Returns:
         The outcome; a failure after something had been changed is in ``failed``, and was taken back.
@@ -105,7 +107,7 @@ def carry_out(
         host = _running(host_factory)
         owed = _interrupted(workspace, test)
         record = journal.new(workspace.state_dir, [entry.issue.id for entry in entries])
-        before = _Look.at(host, entries)
+        before = _Look.at(host, entries, least)
         planned, refused = _plans(host, entries, before, options or {})
         actions, withheld = _permitted(planned, allow)
         job = _job(workspace, record, host, actions, owed)
@@ -113,7 +115,7 @@ def carry_out(
         if test or not (job.steps or owed):
             return _outcome(job, test, before, before, withheld)
         execution.run(job)
-        return _outcome(job, test, before, _Look.at(_running(host_factory), entries), withheld)
+        return _outcome(job, test, before, _Look.at(_running(host_factory), entries, least), withheld)
 
 
 def undo(host_factory: Callable[[], Host], run: object, *, workspace: Workspace, test: bool = False) -> Outcome:
@@ -273,10 +275,14 @@ class _Look:
     unknown: list[Mapping[str, str]]
 
     @classmethod
-    def at(cls, host: Host, entries: Sequence[Entry]) -> _Look:
+    def at(cls, host: Host, entries: Sequence[Entry], least: Mapping[str, Severity] | None) -> _Look:
         verdicts = list(audit.judge(host, entries))
+        least = least or {}
         return cls(
-            {verdict.entry.issue.id: list(verdict.findings) for verdict in verdicts},
+            {
+                verdict.entry.issue.id: verdict.at_least(least.get(verdict.entry.issue.id, Severity.LOW))
+                for verdict in verdicts
+            },
             [{"id": verdict.entry.issue.id, "reason": reason} for verdict in verdicts for reason in verdict.unknown],
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from courierlib.catalogue import Entry
@@ -23,6 +23,14 @@ class Verdict:
     findings: tuple[Finding, ...]
     unknown: tuple[str, ...]
 
+    def severity(self, finding: Finding) -> Severity:
+        """That of a finding: its own, or else the issue's."""
+        return finding.severity or self.entry.issue.severity
+
+    def at_least(self, least: Severity) -> list[Finding]:
+        """Findings from a severity up."""
+        return [finding for finding in self.findings if self.severity(finding) >= least]
+
 
 def judge(host: Host, entries: Iterable[Entry]) -> Iterator[Verdict]:
     """Run each check once."""
@@ -41,35 +49,54 @@ def judge(host: Host, entries: Iterable[Entry]) -> Iterator[Verdict]:
         yield Verdict(entry, tuple(findings.values()), tuple(dict.fromkeys(unknown)))
 
 
-def report(host: Host, entries: Iterable[Entry], kb_url: str, threshold: Severity = Severity.LOW) -> dict:
+def report(
+    host: Host,
+    entries: Iterable[Entry],
+    kb_url: str,
+    threshold: Severity = Severity.LOW,
+    least: Mapping[str, Severity] | None = None,
+) -> dict:
     """The audit's result, in its stable shape.
 
     Args:
         entries: the issues to look for.
         kb_url: base address of the articles.
         threshold: findings below it are left out.
+        least: the same for single issues, by id.
 
     Returns:
         ``courier``, ``findings`` (the gravest first), ``unknown`` and ``clear``. An issue of which one part was found
-        and
-        another could not be looked at stands in ``findings`` and in ``unknown``.
+        and another could not be looked at stands in ``findings`` and in ``unknown``.
     """
     findings, unknown, clear = [], [], []
     verdicts = list(judge(host, entries)) if host.installed else []
     for verdict in verdicts:
-        findings += [
-            (finding.severity or verdict.entry.issue.severity, verdict.entry, finding) for finding in verdict.findings
-        ]
+        at_least = max(threshold, (least or {}).get(verdict.entry.id, threshold))
+        findings += [(verdict.severity(finding), verdict.entry, finding) for finding in verdict.at_least(at_least)]
         unknown += [{"id": verdict.entry.id, "reason": printable(reason)} for reason in verdict.unknown]
         if not verdict.findings and not verdict.unknown:
             clear.append(verdict.entry.id)
     findings.sort(key=lambda found: (-found[0], found[1].id, found[2].where))
     return {
         "courier": _summary(host),
-        "findings": [_row(*found, kb_url) for found in findings if found[0] >= threshold],
+        "findings": [_row(*found, kb_url) for found in findings],
         "unknown": unknown,
         "clear": clear,
     }
+
+
+def add(report: dict, more: Iterable[tuple[Entry, Finding]], kb_url: str) -> None:
+    """Add findings that came from elsewhere than a check, such as the log, to a report; those of an issue that was
+    found already are left out."""
+    known = {row["id"] for row in report["findings"]}
+    for entry, finding in more:
+        if entry.id in known:
+            continue
+        report["findings"].append(_row(finding.severity or entry.issue.severity, entry, finding, kb_url))
+        if entry.id in report["clear"]:
+            report["clear"].remove(entry.id)
+    # Stable, so that findings of one severity keep their order.
+    report["findings"].sort(key=lambda row: -Severity[row["severity"].upper()])
 
 
 def printable(text: str) -> str:

@@ -12,7 +12,7 @@ from functools import cache
 from types import ModuleType
 
 from courierlib import issues, patterns
-from courierlib.issue import Finding, Issue, Unknown
+from courierlib.issue import Finding, Issue, Severity, Unknown
 from courierlib.mailflow import PLACES
 
 HEADINGS = (
@@ -67,6 +67,31 @@ class Entry:
         return (self.issue.fixed_by or f"courier.fix {self.id}") if self.fix else None
 
 
+def select(words: Iterable[str], entries: Mapping[str, Entry]) -> dict[str, Severity]:
+    """The issues that words name, and from which severity up their findings are meant.
+
+    Args:
+        words: ids, components, severities (all findings from that severity up), or ``all``.
+
+    Raises:
+        KeyError: a word that is none of these; its argument is the word.
+    """
+    severities = {severity.word: severity for severity in Severity}
+    chosen: dict[str, Severity] = {}
+    for word in words:
+        least = severities.get(word, Severity.LOW)
+        if word == "all" or word in severities:
+            named = list(entries)
+        elif word in COMPONENTS:
+            named = [issue for issue, entry in entries.items() if entry.issue.component == word]
+        elif word in entries:
+            named = [word]
+        else:
+            raise KeyError(word)
+        chosen |= {issue: min(least, chosen.get(issue, least)) for issue in named}
+    return chosen
+
+
 @cache
 def load() -> Mapping[str, Entry]:
     """All known problems by id, the gravest first.
@@ -102,6 +127,8 @@ def _entry(module: ModuleType) -> Entry:
         raise Inconsistent(f"{source}: an issue file has ISSUE and check(host)")
     if issue.id != name.replace("_", "-"):
         raise Inconsistent(f"{source}: its id is {issue.id!r}, its name says {name.replace('_', '-')!r}")
+    if issue.id in (*COMPONENTS, "all", *(severity.word for severity in Severity)):
+        raise Inconsistent(f"{source}: id {issue.id!r} is a word that names a group of issues")
     if issue.component not in COMPONENTS:
         raise Inconsistent(f"{source}: component {issue.component!r} is none of {', '.join(COMPONENTS)}")
     title, _, article = inspect.cleandoc(module.__doc__ or "").partition("\n")
@@ -143,8 +170,14 @@ def _refuse_bad_relations(entries: Mapping[str, Entry]) -> None:
                 raise Inconsistent(f"{entry.source}: formerly {former!r} is an id of {owners[former].source}")
             owners[former] = entry
         for other in entries.values():
-            if other is not entry and not entry.issue.tell and shares_line(entry.issue, other.issue):
+            if other is entry or not shares_line(entry.issue, other.issue):
+                continue
+            if not entry.issue.tell:
                 raise Inconsistent(f"{entry.source}: shares a log line with {other.id}, so tell must set it apart")
+            if entry.issue.logged:
+                raise Inconsistent(
+                    f"{entry.source}: shares a log line with {other.id}, so its lines alone prove nothing"
+                )
 
 
 def shares_line(one: Issue, other: Issue) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -18,9 +18,13 @@ from courierlib import logcursor, logsources, replace
 from courierlib.catalogue import Entry
 from courierlib.diagnosis import Tally, diagnose, tally_row
 from courierlib.host import Host
+from courierlib.issue import Finding
 
 KEPT = timedelta(days=7)
 """After so long without a line of an issue its lines are forgotten."""
+
+SUSPECTED = timedelta(days=1)
+"""How long a line of the log is a finding by itself."""
 
 _FORMAT = 1
 
@@ -40,6 +44,16 @@ class Evidence:
     unknown: list[str] = field(default_factory=list)
     _path: str = ""
     _cursors: logcursor.Cursors | None = None
+
+    def findings(self, entries: Iterable[Entry], now: datetime | None = None) -> Iterator[tuple[Entry, Finding]]:
+        """Issues that the log alone proves."""
+        now = now or datetime.now().astimezone()
+        for entry in entries:
+            tally = self.lines.get(entry.id)
+            if entry.issue.logged and tally and tally.last and now - tally.last < SUSPECTED:
+                lines = "1 line" if tally.count == 1 else f"{tally.count} lines"
+                last = tally.last.isoformat(sep=" ", timespec="seconds")
+                yield entry, Finding("mail log", f"{lines}, the last at {last}", fixable=False)
 
     def save(self) -> None:
         """Have the next audit go on from here, unless a journal failed: then it reads all of this again.

@@ -83,6 +83,20 @@ def test_ids_come_as_a_list_or_separated_by_commas(modules, installation, issues
     assert seen == {"dh-params-weak", "pem-unreadable"}
 
 
+def test_components_and_severities_name_issues_too(modules, installation):
+    catalogue = modules["courier.list_issues"]()
+
+    def seen(**arguments):
+        report = modules["courier.audit"](root=str(installation), **arguments)
+        return {row["id"] for part in ("findings", "unknown") for row in report[part]} | set(report["clear"])
+
+    tls = {issue for issue, told in catalogue.items() if told["component"] == "tls"}
+    assert seen(issues="tls") == tls
+    assert seen(skip="tls") == set(catalogue) - tls
+    graves = modules["courier.audit"](root=str(installation), issues="critical")["findings"]
+    assert {row["severity"] for row in graves} <= {"critical"}
+
+
 def test_what_is_skipped_is_in_no_list(modules, installation):
     report = modules["courier.audit"](skip="dh-params-weak", root=str(installation))
     assert "dh-params-weak" not in str(report)
@@ -95,6 +109,7 @@ def test_what_is_skipped_is_in_no_list(modules, installation):
         ("courier.audit", {"issues": 7}, "issues: expected words"),
         ("courier.audit", {"issues": ","}, "names no issue"),
         ("courier.audit", {"skip": "no-such-issue"}, "skip: no issue 'no-such-issue'"),
+        ("courier.audit", {"skip": "high"}, "skip: 'high' is a severity; severity=high leaves out"),
         ("courier.audit", {"severity": "grave"}, "severity: 'grave' is none of"),
         ("courier.audit", {"root": "relative"}, "root: expected an absolute path"),
         ("courier.audit", {"root": "/does/not/exist"}, "no such directory"),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 
 import pytest
 import salt.exceptions
 import salt.loader
+
+from courierlib import catalogue
 
 CHANGES = {"/etc/courier/dhparams.pem": {"old": "1024 bits", "new": "ffdhe3072"}}
 
@@ -162,3 +165,20 @@ def test_no_parameter_has_the_name_of_a_requisite_or_global(states):
     for name in states:
         if name.startswith("courier."):
             assert not reserved & set(inspect.signature(states[name]).parameters), name
+
+
+@pytest.mark.parametrize("issues", ["all", ["all"], ["tls", "critical"], "tls, auth"])
+def test_what_a_group_cannot_repair_does_not_fail_the_state(state_with, issues):
+    states = state_with("courier.fix", outcome({}, 1, 1))
+    assert states["courier.fixed"]("courier", issues=issues)["result"] is True
+    assert (
+        states["courier.fixed"]("courier", issues=[*([issues] if isinstance(issues, str) else issues), "pem-x"])[
+            "result"
+        ]
+        is False
+    )
+
+
+def test_the_states_know_every_group():
+    source = (Path(__file__).parents[2] / "_states/courier.py").read_text()
+    assert f"_COMPONENTS = {catalogue.COMPONENTS!r}".replace("'", '"') in source

@@ -105,3 +105,26 @@ def test_what_is_known_of_a_host_says_how_it_is_known(host):
     assert facts["tls_known"] == "/usr/bin/couriertls needs libgnutls.so.30"
     assert facts["layout_known"] == "read: /usr/lib/courier/courierctl.start"
     assert facts["services"].startswith("unknown: needs the running host")
+
+
+def test_findings_of_an_issue_can_be_asked_for_from_a_severity_up(host):
+    entries = [
+        entry("a", Finding("x", "y"), Finding("z", "y", severity=Severity.LOW)),
+        entry("b", Finding("x", "y", severity=Severity.MEDIUM)),
+    ]
+    report = audit.report(host, entries, "", least={"a": Severity.HIGH, "b": Severity.LOW})
+    assert [(row["id"], row["where"]) for row in report["findings"]] == [("a", "x"), ("b", "x")]
+    assert report["clear"] == []
+
+
+def test_what_the_log_proves_is_added_where_it_belongs(host):
+    logged, clear = entry("log", severity=Severity.MEDIUM), entry("z")
+    found = [entry("a", Finding("x", "y")), entry("b", Finding("x", "y"), severity=Severity.LOW), logged, clear]
+    report = audit.report(host, found, "https://kb.example.com")
+    audit.add(report, [(logged, Finding("mail log", "3 lines", fixable=False)), (found[0], Finding("p", "q"))], "")
+    assert [(row["id"], row["where"], row["fix"]) for row in report["findings"]] == [
+        ("a", "x", None),
+        ("log", "mail log", None),
+        ("b", "x", None),
+    ]
+    assert report["clear"] == ["z"]

@@ -135,6 +135,31 @@ def test_issues_that_share_a_log_line_say_how_to_tell_them_apart():
     assert catalogue.collect([module(), other_module(signatures=())])
 
 
+def test_lines_that_are_a_finding_by_themselves_belong_to_one_issue():
+    logged = module(issue=dataclasses.replace(ISSUE, logged=True, tell="The file has carriage returns."))
+    with pytest.raises(catalogue.Inconsistent, match="its lines alone prove nothing"):
+        catalogue.collect([logged, other_module(tell="It has none.")])
+    assert catalogue.collect([logged, other_module(signatures=())])
+
+
+def test_an_id_is_no_word_for_a_group():
+    for word in ("all", "tls", "critical"):
+        with pytest.raises(catalogue.Inconsistent, match="names a group"):
+            catalogue.collect([module(issue=dataclasses.replace(ISSUE, id=word), name=word)])
+
+
+def test_words_select_ids_components_and_severities():
+    entries = catalogue.collect([module(), other_module(component="auth", signatures=())])
+    low, high = Severity.LOW, Severity.HIGH
+    assert catalogue.select(["all"], entries) == {"some-issue": low, "other-issue": low}
+    assert catalogue.select(["other-issue"], entries) == {"other-issue": low}
+    assert catalogue.select(["auth"], entries) == {"other-issue": low}
+    assert catalogue.select(["high"], entries) == {"some-issue": high, "other-issue": high}
+    assert catalogue.select(["auth", "high"], entries) == {"some-issue": high, "other-issue": low}
+    with pytest.raises(KeyError, match="grave"):
+        catalogue.select(["grave"], entries)
+
+
 def test_issues_that_look_alike_may_name_each_other():
     one = module(issue=dataclasses.replace(ISSUE, alike=("other-issue",)))
     entries = catalogue.collect([one, other_module(signatures=(), alike=("some-issue",))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from datetime import datetime, timedelta, timezone
 
@@ -44,6 +45,18 @@ def test_new_lines_are_added_to_those_of_former_audits(tmp_path, log):
     assert tally.count == 3
     assert tally.last - tally.first == timedelta(minutes=20)
     assert second.read == ["/var/log/mail.log"]
+
+
+def test_lines_of_the_last_day_are_a_finding_only_where_they_alone_prove_the_issue(tmp_path, log):
+    write(log, 30, 20)
+    found = gather(tmp_path)
+    (entry,) = [entry for entry in ENTRIES if entry.id == "pem-unreadable"]
+    assert not list(found.findings([entry]))
+    proven = dataclasses.replace(entry, issue=dataclasses.replace(entry.issue, logged=True))
+    ((owner, finding),) = found.findings([proven])
+    assert (owner, finding.where, finding.fixable) == (proven, "mail log", False)
+    assert finding.detail.startswith("2 lines, the last at ")
+    assert not list(found.findings([proven], datetime.now(timezone.utc) + timedelta(days=1)))
 
 
 def test_what_was_not_saved_is_read_again(tmp_path, log):
