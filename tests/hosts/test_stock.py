@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from lab import ALICE, NAMES
+import realistic
+from lab import ALICE, BOB, NAMES
 
 TRUE_DEFECTS: dict[str, dict[str, str]] = {name: {} for name in NAMES}
 """Findings of stock hosts, by base and id, each with the proof that it is one."""
+
+TRUE_ON_A_REAL_HOST: dict[str, dict[str, str]] = {}
+"""The same of the host that ``realistic.furnish`` makes, by release."""
 
 UNKNOWN: dict[str, dict[str, str]] = {name: {} for name in NAMES}
 """What cannot be looked at on a stock host, by base and id, each with the reason why not."""
@@ -28,6 +32,27 @@ def test_a_stock_host_has_no_finding_but_true_ones(managed, recorded, base):
     assert (set(applied.results), applied.changes) == ({True}, {})
     assert host.machine.send(ALICE, "still-delivers").startswith("250 ")
     assert host.machine.arrived("still-delivers")
+
+
+def test_a_host_as_somebody_runs_it_audits_clean(managed, release):
+    """Virtual users, hosted domains, aliases, certificates of an ACME client for two names, rsyslog, quotas."""
+    host = managed(release, packages=realistic.PACKAGES)
+    machine = host.machine
+    realistic.furnish(machine)
+    for user in (ALICE, BOB, "info@virt.example.test"):
+        assert machine.send(user, f"to-{user}").startswith("250 ")
+    assert machine.arrived(f"to-{ALICE}")
+    assert machine.arrived(f"to-{BOB}")
+    for name in (machine.fqdn, "mail.virt.example.test"):
+        client = (
+            f"openssl s_client -connect localhost:993 -servername {name} -verify_hostname {name} -CAfile {realistic.CA}"
+        )
+        assert "Verify return code: 0 (ok)" in machine.run(f"{client} </dev/null 2>&1").stdout
+    report = host.audit()
+    findings = {finding["id"]: finding for finding in report["findings"]}
+    assert findings.keys() == TRUE_ON_A_REAL_HOST.get(release, {}).keys(), report
+    assert report["unknown"] == []
+    assert report["log"]["read"] == ["/var/log/mail.log"]
 
 
 def test_a_host_without_courier_is_no_error(managed):
