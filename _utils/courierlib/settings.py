@@ -146,6 +146,27 @@ def assign(content: bytes | None, name: str, value: str) -> bytes:
     return _verified(content, edited, name, value)
 
 
+def drop_word(content: bytes | None, name: str, word: str) -> bytes:
+    """Take a word out of every assignment of a variable that sh splits into words. Every other byte stays.
+
+    Raises:
+        Refused: it is not certain that sh would then see all other words, and every other variable unchanged.
+    """
+    content = _editable(content)
+    script = shell.Script("", content)
+    edited = script.text
+    for span in reversed(list(_straight(script, name))):
+        edited = edited[: span.start] + _without(edited[span.start : span.end], word) + edited[span.end :]
+    if edited == script.text:
+        return content
+    before, after = (_view(evaluate((("", text),), {})).get(name) for text in (content, _encoded(edited)))
+    if not isinstance(before, str) or not isinstance(after, str):
+        raise Refused(f"{name} is computed by the shell; edit it by hand")
+    if after.split() != [each for each in before.split() if each != word]:
+        raise Refused(f"{name} is written in a way that could be misread; edit it by hand")
+    return _verified(content, edited, name, after)
+
+
 def comment_out(content: bytes | None, name: str) -> bytes:
     """Turn every assignment of a variable into a comment, with its continuation lines. Every other byte stays.
 
@@ -187,9 +208,19 @@ def _quoted(value: str, like: str = "") -> str:
     return "'" + value.replace("'", "'\\''") + "'"
 
 
+def _without(value: str, word: str) -> str:
+    """A value as it is written, without a word and the blanks on one side of it."""
+    here = rf"{re.escape(word)}(?=[\s\"'\\;&|]|$)"
+    return re.sub(rf"[ \t]+{here}|(?<![^\s\"']){here}[ \t]*", "", value)
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
 def _verified(content: bytes, edited: str, name: str, wanted: str | None) -> bytes:
     """The edited text, if sh would see in it what is wanted, and nothing else changed."""
-    result = edited.encode("utf-8", "surrogateescape")
+    result = _encoded(edited)
     before, after = (_view(evaluate((("", text),), {})) for text in (content, result))
     if after.pop(name, None) != wanted:
         raise Refused(f"{name} may also be set by a sourced file or a command; edit it by hand")

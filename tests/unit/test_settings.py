@@ -12,7 +12,7 @@ import pytest
 
 from courierlib.issue import Unknown
 from courierlib.plan import Refused
-from courierlib.settings import assign, assign_authdaemonrc, comment_out, evaluate, parse_authdaemonrc
+from courierlib.settings import assign, assign_authdaemonrc, comment_out, drop_word, evaluate, parse_authdaemonrc
 
 UNSET = "(unset)"
 NAMES = ("A", "B", "C", "D", "prefix")
@@ -353,6 +353,33 @@ daemons=5
 authdaemonvar=/run/courier/authdaemon
 DEFAULTOPTIONS=""
 """
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b'A="-x -w"\n', b'A="-x"\n'),
+        (b'A="-w -x" # -w\nB="-w"\n', b'A="-x" # -w\nB="-w"\n'),
+        (b"A='-w'\n", b"A=''\n"),
+        (b"A=-w\n", b"A=\n"),
+        (b"A=-x'y -w'\n", b"A=-x'y'\n"),
+        (b"A=-w;B=1\n", b"A=;B=1\n"),
+        (b'A="-x -w -y -w"', b'A="-x -y"'),
+        (b'A="-x \\\n  -w \\\n  -y"\n', b'A="-x \\\n \\\n  -y"\n'),
+        (b'A="-x -w"\nA="$A -y $B"\n', b'A="-x"\nA="$A -y $B"\n'),
+        (b'A="-w=1 -ww x-w"\n', b'A="-w=1 -ww x-w"\n'),
+        (b"B=1\n", b"B=1\n"),
+        (b"#A=-w\n", b"#A=-w\n"),
+    ],
+)
+def test_drop_word_takes_that_word_and_no_other_byte(before: bytes, after: bytes) -> None:
+    assert drop_word(before, "A", "-w") == after
+
+
+@pytest.mark.parametrize("content", [None, b'A="$(x) -w"\n', b"if x; then A=-w; fi\n", b"A=-x\\ -w'y'\n"])
+def test_drop_word_refuses_what_it_cannot_be_sure_of(content: bytes | None) -> None:
+    with pytest.raises(Refused):
+        drop_word(content, "A", "-w")
 
 
 def test_authdaemonrc_is_read_as_authdaemond_reads_it() -> None:

@@ -1,0 +1,72 @@
+"""What an upgrade leaves behind, on booted hosts; and real upgrades, from one Debian release to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fleet import Managed
+from lab import ALICE, ALICE_PASSWORD, Machine
+from problems import assert_diagnosed, places, repair, wait_for_log, whole_second
+
+Shown = Callable[[str, str, Machine], None]
+Recorded = Callable[..., None]
+
+LISTENERS = {
+    25: "courier-mta",
+    465: "courier-mta-ssl",
+    587: "courier-msa",
+    143: "courier-imap",
+    993: "courier-imap-ssl",
+    110: "courier-pop",
+    995: "courier-pop-ssl",
+}
+
+
+def listening(machine: Machine) -> set[int]:
+    return {port for port in LISTENERS if machine.listens(port)}
+
+
+def restart(machine: Machine) -> None:
+    """Restart every listener, and go on where that fails: that is what a broken host does."""
+    machine.run(f"systemctl reset-failed 'courier*'; systemctl restart {' '.join(LISTENERS.values())}", check=False)
+    machine.wait_ready(port=None)
+
+
+def assert_serves(machine: Machine, marker: str) -> None:
+    """All seven ports are open, a message arrives, and its reader sees it."""
+    assert listening(machine) == set(LISTENERS)
+    assert machine.send(ALICE, marker).startswith("250 ")
+    assert machine.arrived(marker)
+    assert marker in machine.login(ALICE, ALICE_PASSWORD)
+
+
+def test_word_that_couriertcpd_no_longer_knows_keeps_every_listener_down(
+    shared, release: str, shown: Shown, recorded: Recorded
+) -> None:
+    issue = "tcpd-noidentlookup-removed"
+    host: Managed = shared(release)
+    machine = host.machine
+    stock = {name: machine.read(f"/etc/courier/{name}").decode() for name in ("esmtpd", "imapd", "pop3d")}
+    if release == "bookworm":
+        assert all("noidentlookup" in text for text in stock.values())
+        assert_serves(machine, "it-knows-the-word")
+        assert host.audit(issues=issue)["clear"] == [issue]
+        shown(issue, "cannot occur", machine)
+        return
+    since = whole_second()
+    machine.configure("esmtpd", TCPDOPTS="-stderrlogger=/usr/sbin/courierlogger -noidentlookup")
+    machine.configure("imapd", TCPDOPTS="-nodnslookup -noidentlookup")
+    machine.configure("pop3d", TCPDOPTS="-nodnslookup -noidentlookup")
+    restart(machine)
+    assert listening(machine) == set()
+    for tag in ("imapd", "imapd-ssl", "pop3d", "pop3d-ssl", "esmtpd-ssl"):
+        assert any("Invalid option: -noidentlookup" in line for line in machine.journal(tag, since=since)), tag
+    wait_for_log(machine, "courier-msa.service: Can't open PID file", since)
+    assert_diagnosed(host, issue, since)
+    assert set(places(host, issue)) == {f"/etc/courier/{name} TCPDOPTS" for name in stock}
+    recorded(issue, "broken", machine)
+    changes = repair(host, issue)
+    assert {f"service {unit}" for unit in LISTENERS.values()} < set(changes)
+    assert {name: machine.read(f"/etc/courier/{name}").decode() for name in stock} == stock
+    assert_serves(machine, "word-gone")
+    shown(issue, "repaired", machine)
