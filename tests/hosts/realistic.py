@@ -1,4 +1,4 @@
-"""A host as somebody runs it: virtual users, hosted domains, aliases, an ACME client's certificates, rsyslog, quotas."""
+"""A host as somebody runs it: virtual users, domains, aliases, an ACME client's certificates, rsyslog, quotas."""
 
 from __future__ import annotations
 
