@@ -114,7 +114,7 @@ def recorded(request: pytest.FixtureRequest, keep: Keep) -> Callable[..., None]:
         if machine.base.name != base or not request.config.getoption("--hosts-all"):
             return
         salt = [f"salt-call courier.check {issue}"]
-        if state == "broken":
+        if state == "broken" and entry.fixed_by:
             salt.append(" ".join(["salt-call", entry.fixed_by, *choices, "test=True"]))
         facts = _host_facts(machine, issue) | {
             "base": base,

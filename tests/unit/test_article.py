@@ -46,7 +46,7 @@ def test_a_page_has_the_facts_the_article_the_log_lines_and_the_evidence(entry):
     assert all(f"```text\n{signature.sample}\n```" in text for signature in entry.issue.signatures)
     assert all(f"* {known}\n" in section(text, "How it is known") for known in entry.issue.known)
     assert ("### Log lines" in text) == bool(entry.issue.signatures)
-    assert entry.fixed_by in section(text, "Fix with Salt")
+    assert (entry.fixed_by or "Do it by hand.") in section(text, "Fix with Salt")
 
 
 @pytest.mark.parametrize("entry", ENTRIES.values(), ids=lambda entry: entry.id)
