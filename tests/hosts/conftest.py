@@ -21,7 +21,9 @@ from machine import REPOSITORY
 from roots import OPENSSL
 
 from courierlib import catalogue
+from courierlib.issue import Affects
 from pages import results
+from pages.versions import RELEASES, key
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -96,6 +98,14 @@ def shown(request: pytest.FixtureRequest, keep: Keep) -> Callable[[str, str, Mac
     return note
 
 
+def _recording_base(affects: Affects) -> str:
+    if affects.tls == "openssl":
+        return OPENSSL
+    courier = {release.codename: key(release.courier) for release in RELEASES}
+    since, until = key(affects.since or "0"), key(affects.until or "999")
+    return next((name for name in ("trixie", "forky", "bookworm") if since <= courier[name] < until), "trixie")
+
+
 @pytest.fixture
 def recorded(request: pytest.FixtureRequest, keep: Keep) -> Callable[..., None]:
     """
@@ -103,14 +113,14 @@ def recorded(request: pytest.FixtureRequest, keep: Keep) -> Callable[..., None]:
 
     ``state`` is ``healthy`` or ``broken``; ``choices`` are words such as ``strategy=maildir`` for the announced repair
     of the broken one. Only ``--hosts-all`` records, and each issue on one kind of host: Debian 13 where it can occur
-    there, else the same with OpenSSL.
+    there, else the same with OpenSSL, or the Debian whose Courier can have it.
     """
 
     def record(issue: str, state: str, machine: Machine, *choices: str) -> None:
         if state not in ("healthy", "broken"):
             raise ValueError(f"state {state!r}")
         entry = catalogue.load()[issue]
-        base = OPENSSL if entry.issue.affects.tls == "openssl" else "trixie"
+        base = _recording_base(entry.issue.affects)
         if machine.base.name != base or not request.config.getoption("--hosts-all"):
             return
         salt = [f"salt-call courier.check {issue}"]
