@@ -221,4 +221,3 @@ def test_bytes_that_are_no_utf8_survive(root: Path) -> None:
     write(root, USR, PACKAGED.encode() + b"# \xe9\n")
     carry_out(root)
     assert (root / ETC[1:]).read_bytes().endswith(b"# \xe9\n")
-

@@ -24,8 +24,8 @@ the directories above is lost with it.
 ## Check by hand
 
 `systemd-tmpfiles --cat-config` only reads. It prints the lines that count; on a healthy host none of type `D` or `R` is
-about Courier's spool or configuration. `--remove` in the line of the unit is what empties the directories. Never try it out with `systemd-tmpfiles --remove`: that deletes the queue
-at once.
+about Courier's spool or configuration. `--remove` in the line of the unit is what empties the directories. Never try it
+out with `systemd-tmpfiles --remove`: that deletes the queue at once.
 
 ## Fix by hand
 
