@@ -45,6 +45,7 @@ _OWNING = frozenset("fFdDvqQpLcbCwexXrR")
 _AGEING = frozenset("dDevqQC")
 """Types whose age has what is older deleted."""
 
+_PLAIN = re.compile(r"\S+")
 _WORD = re.compile(r"""(?:\\.|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^\s"'\\])+""")
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|([0-7]{3})|(.))")
 _ESCAPES = {"n": "\n", "t": "\t", "s": " "}
@@ -127,11 +128,12 @@ def made_from(content: bytes) -> tuple[str, str] | None:
 
 def _lines(content: bytes) -> Iterator[Line]:
     for number, text in enumerate(_split(content), 1):
-        words = [] if text.lstrip().startswith("#") else list(_WORD.finditer(text))
+        quoted = any(mark in text for mark in "\"'\\")
+        words = [] if text.lstrip().startswith("#") else list((_WORD if quoted else _PLAIN).finditer(text))
         if len(words) < 2:
             continue
-        kind, path, *rest = (_unquoted(word[0]) for word in words[:6])
-        path = re.sub(r"%.", lambda found: _SPECIFIERS.get(found[0], found[0]), path)
+        kind, path, *rest = (_unquoted(word[0]) if quoted else word[0] for word in words[:6])
+        path = re.sub(r"%.", lambda found: _SPECIFIERS.get(found[0], found[0]), path) if "%" in path else path
         path = "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
         yield Line(
             number=number,
