@@ -1,4 +1,4 @@
-"""Who listens on which TCP port, from the kernel's own tables."""
+"""Who listens on which TCP port, and who is connected, from the kernel's own tables."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import os
 import re
 import socket
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from courierlib.issue import Unknown
 
-_LISTEN = "0A"
+_ESTABLISHED, _LISTEN = "01", "0A"
 
 
 @dataclass(frozen=True)
@@ -36,24 +37,38 @@ def read() -> tuple[Listener, ...]:
     Raises:
         Unknown: without a readable /proc.
     """
-    found = [row for name in ("tcp", "tcp6") for row in _rows(name)]
+    found = [(port, address, inode) for port, address, inode, _ in _rows(_LISTEN)]
     holders = _holders({inode for _, _, inode in found})
     return tuple(Listener(port, address, *holders.get(inode, (None, ""))) for port, address, inode in found)
 
 
-def _rows(name: str) -> Iterator[tuple[int, str, str]]:
-    """Port, address and inode of each listening socket (read: Documentation/networking/proc_net_tcp, Linux 6.12)."""
-    try:
-        with open(f"/proc/net/{name}", encoding="ascii") as file:
-            lines = file.read().splitlines()[1:]
-    except FileNotFoundError:
-        return  # A kernel without IPv6.
-    except OSError as failed:
-        raise Unknown(f"/proc/net/{name}: {failed.strerror}") from None
-    for fields in map(str.split, lines):
-        if len(fields) > 9 and fields[3] == _LISTEN:
-            address, _, port = fields[1].partition(":")
-            yield int(port, 16), _address(address), fields[9]
+def connections() -> dict[int, Counter[str]]:
+    """How many connections each address has to each local port; IPv4 addresses as such.
+
+    Raises:
+        Unknown: without a readable /proc.
+    """
+    found: dict[int, Counter[str]] = {}
+    for port, _, _, remote in _rows(_ESTABLISHED):
+        found.setdefault(port, Counter())[_address(remote.partition(":")[0]).removeprefix("::ffff:")] += 1
+    return found
+
+
+def _rows(state: str) -> Iterator[tuple[int, str, str, str]]:
+    """Port, address, inode and the remote end of each socket in a state
+    (read: Documentation/networking/proc_net_tcp, Linux 6.12)."""
+    for name in ("tcp", "tcp6"):
+        try:
+            with open(f"/proc/net/{name}", encoding="ascii") as file:
+                lines = file.read().splitlines()[1:]
+        except FileNotFoundError:
+            continue  # A kernel without IPv6.
+        except OSError as failed:
+            raise Unknown(f"/proc/net/{name}: {failed.strerror}") from None
+        for fields in map(str.split, lines):
+            if len(fields) > 9 and fields[3] == state:
+                address, _, port = fields[1].partition(":")
+                yield int(port, 16), _address(address), fields[9], fields[2]
 
 
 def _address(words: str) -> str:

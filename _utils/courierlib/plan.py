@@ -113,12 +113,14 @@ class StartService(Action):
 
     Args:
         service: the service manager's name, as in ``Service.name``.
+        restart: also if it runs already.
     """
 
     service: str
     unmask: bool = False
     enable: bool = True
     start: bool = True
+    restart: bool = False
 
     @property
     def subject(self) -> str:

@@ -305,7 +305,7 @@ class Serve(Step):
     """A service is brought into another condition.
 
     Args:
-        restart: it counts as active without a process, so that starting it would do nothing.
+        restart: it counts as active, so that starting it would do nothing.
     """
 
     service: str
@@ -546,7 +546,7 @@ class Draft:
             enabled=True if action.enable and (start or service.enabled is False) else service.enabled,
             masked=service.masked and not action.unmask,
         )
-        self._condition(action, wanted, restart=action.start and service.active and service.remains)
+        self._condition(action, wanted, restart=action.start and service.active and (service.remains or action.restart))
 
     def _stop(self, action: StopService) -> None:
         service = self._service(action.service)

@@ -1,0 +1,162 @@
+"""
+Mail is refused with 432 Mail filters temporarily unavailable, or passes unfiltered: a mail filter is dead
+
+## What you see
+
+Every message is refused for the moment. The log names the filter's socket:
+
+```text
+submit: Connection refused
+submit: Failed to connect to: /var/lib/courier/allfilters/spamfilter
+courieresmtpd: error,relay=::ffff:192.0.2.7,port=47232,from=<>: 432 Mail filters temporarily unavailable.
+```
+
+Or nothing at all: a filter whose socket is in `filters`, not in `allfilters`, can be dead without a trace, and mail is
+delivered without it.
+
+## What it breaks
+
+With a dead socket, or any other file, in `allfilters`: all mail in. Other servers try again for days; local programs
+that call sendmail get the error. With a dead filter in `filters`: what the filter should have done.
+
+courierfilter starts each filter once. It does not notice when one dies, and its service stays `active`.
+
+## Check by hand
+
+The first command lists the sockets, the second those at which somebody listens: a name that is only in the first list
+is dead. The third shows the filters that are switched on; a link in it that leads nowhere is a filter that was
+uninstalled.
+
+## Fix by hand
+
+```console
+# systemctl restart courierfilter
+```
+
+It starts every filter that is switched on, and removes sockets that belong to none. Debian's units restart the SMTP
+listeners and courierd along with it: a few seconds without SMTP, and other servers try again. But courierd deletes mail
+that has waited for more than two days below `/var/lib/courier/tmp` when it starts: if
+`find /var/lib/courier/tmp -name 'D*' -mmin +2820` prints anything, give those files a new date with `touch` first.
+
+If a filter dies again at once, look in the log for `courierfilter` lines, and switch it off until it is repaired:
+
+```console
+# rm /etc/courier/filters/active/spamfilter
+# systemctl restart courierfilter
+```
+
+## Undo
+
+Switch the filter on again: `filterctl start spamfilter`.
+
+## How to see that it worked
+
+```console
+# ss -xl | grep /var/lib/courier/
+```
+
+has a line for each filter that is switched on, and a message gets `250 Ok.`
+
+## Why it happens
+
+A filter is a program of its own that listens at a socket. `submit` connects to every file in `allfilters` whose name
+does not begin with a dot. If nobody answers there, it refuses the message rather than let it pass unfiltered. A filter
+that crashes, or is killed for want of memory, leaves its socket behind; so do a package that was removed and a restored
+backup.
+"""
+
+from collections.abc import Iterator
+
+from courierlib.host import Host
+from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown
+from courierlib.plan import Action, StartService
+from courierlib.queue import allow_start
+
+ISSUE = Issue(
+    id="mail-filter-dead",
+    component="mta",
+    severity=Severity.CRITICAL,
+    affects=Affects(),
+    interrupts="SMTP and delivery for some seconds: courierfilter is restarted, and systemd restarts what requires it",
+    allows=("delete-expired-mail",),
+    look=(
+        "ls -A /var/lib/courier/allfilters /var/lib/courier/filters",
+        "ss -Hxl | grep -o '/var/lib/courier/[^ ]*'",
+        "ls -l /etc/courier/filters/active",
+    ),
+    bites=("courierfilter", "submit"),
+    known=(
+        "run: trixie 1.4.1: a socket without a listener in allfilters: 432 for all mail; courierfilter stays active",
+        "run: trixie 1.4.1: dupfilter killed, its socket in filters: mail is accepted without it, nothing is logged",
+        "run: trixie 1.4.1: a link in active to a filter that is gone: `exec: No such file or directory`, mail passes",
+        "read: courier/cdfilters.C and courier/filters/courierfilter.c, 1.4.1",
+    ),
+    signatures=(
+        Signature(
+            process=("submit",),
+            pattern=r"^Failed to connect to: /\S+/(all)?filters/\S+$",
+            sample="Failed to connect to: /var/lib/courier/allfilters/spamfilter",
+            known="run: trixie 1.4.1",
+        ),
+    ),
+)
+
+_LISTENING = "00010000"
+"""Flags of a socket that accepts connections, in /proc/net/unix (read: net/unix/af_unix.c, Linux 6.12)."""
+
+
+def check(host: Host) -> Iterator[Finding | Unknown]:
+    """Yield a finding for every socket of a filter at which nobody listens, and every filter that is gone."""
+    if "mta" not in host.components:
+        return
+    layout = host.layout
+    active = f"{layout.sysconfdir}/filters/active"
+    for name in host.listdir(active):
+        if not name.startswith(".") and not host.exists(f"{active}/{name}"):
+            yield Finding(
+                where=f"{active}/{name}",
+                detail=f"switched on, but {host.resolve(f'{active}/{name}')} does not exist; remove the link",
+                severity=Severity.MEDIUM,
+                fixable=False,
+            )
+    entries = [
+        f"{layout.localstatedir}/{kind}/{name}"
+        for kind in ("allfilters", "filters")
+        for name in host.listdir(f"{layout.localstatedir}/{kind}")
+        if not name.startswith(".")
+    ]
+    listening = _listening(host) if entries else frozenset()
+    for path in entries:
+        if path not in listening:
+            blocks = "/allfilters/" in path
+            yield Finding(
+                where=path,
+                detail="nobody listens there: "
+                + ("all mail is refused with 432" if blocks else "mail passes without this filter"),
+                severity=None if blocks else Severity.MEDIUM,
+            )
+
+
+def fix(host: Host, findings: list[Finding]) -> Iterator[Action]:
+    """Yield a restart of courierfilter, which starts its filters and removes sockets that belong to none."""
+    service = host.service("filter")
+    if service:
+        yield StartService(
+            service=service.name,
+            restart=True,
+            enable=False,
+            allow=allow_start(host.queue),
+            old=f"{service.state}, {len(findings)} dead socket{'' if len(findings) == 1 else 's'}",
+            new="restarted",
+        )
+
+
+def _listening(host: Host) -> frozenset[str]:
+    """Paths of UNIX sockets at which somebody listens."""
+    host.listeners  # noqa: B018 - unknown under a root
+    try:
+        with open("/proc/net/unix", encoding="utf-8", errors="replace") as file:
+            lines = [line.split(None, 7) for line in file.read().splitlines()[1:]]
+    except OSError as failed:
+        raise Unknown(f"/proc/net/unix: {failed.strerror}") from None
+    return frozenset(fields[7] for fields in lines if len(fields) == 8 and fields[3] == _LISTENING)
