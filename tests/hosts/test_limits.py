@@ -43,6 +43,8 @@ def set_limits(machine: Machine, **limits: str) -> None:
     machine.configure("imapd", **limits)
     machine.run("systemctl restart courier-imap courier-imap-ssl")
     machine.wait_ready(143)
+    # The one that saw that it is ready.
+    machine.run("while pgrep -x imaplogin; do sleep 0.1; done")
 
 
 def test_connections_above_the_limit_for_one_address_are_closed(
@@ -141,6 +143,7 @@ def test_a_dead_filter_stops_all_mail_until_courierfilter_is_restarted(
     assert machine.send(ALICE, "past-a-dead-filter").startswith("250 ")
     bind = f'socket(S, PF_UNIX, SOCK_STREAM, 0); bind(S, sockaddr_un("{SPOOL}/allfilters/spamfilter")) or die $!'
     machine.run(["perl", "-MSocket", "-e", bind])
+    machine.run(f"chown courier:courier {SPOOL}/allfilters/spamfilter")
     assert machine.send(ALICE, "refused-by-a-filter") == "432 Mail filters temporarily unavailable."
     wait_for_log(machine, f"Failed to connect to: {SPOOL}/allfilters/spamfilter", since)
     assert_diagnosed(host, "mail-filter-dead", since)
