@@ -20,7 +20,9 @@ def places(host: Managed, issue: str) -> dict[str, str]:
 
 
 def repair(host: Managed, issue: str, *allow: str, **options: str) -> dict[str, Any]:
-    """Repair by highstate; what was announced is done, and the second time there is nothing left to do.
+    """Repair a problem; what was announced is done, and the second time there is nothing left to do.
+
+    On trixie by highstate, elsewhere by the execution function that the state calls.
 
     Args:
         allow: what the repair needs leave for.
@@ -29,15 +31,29 @@ def repair(host: Managed, issue: str, *allow: str, **options: str) -> dict[str, 
     Returns:
         The changes.
     """
-    pillar = {"issues": [issue], "allow": list(allow), "options": options}
-    announced = host.highstate(test=True, **pillar)
-    done = host.highstate(**pillar)
-    assert announced.changes == done.changes != {}, done.comments
-    assert set(done.results) == {True}, done.comments
-    again = host.highstate(**pillar)
-    assert (set(again.results), again.changes) == ({True}, {}), again.comments
+    by = _by_highstate if host.machine.base.name == "trixie" else _by_function
+    announced, _, _ = by(host, True, issue, allow, options)
+    done, well, comments = by(host, False, issue, allow, options)
+    assert announced == done != {}, comments
+    assert well, comments
+    assert by(host, False, issue, allow, options)[:2] == ({}, True)
     assert host.audit(issues=issue)["clear"] == [issue]
-    return done.changes
+    return done
+
+
+def _by_highstate(
+    host: Managed, test: bool, issue: str, allow: tuple[str, ...], options: dict[str, str]
+) -> tuple[dict[str, Any], bool, str]:
+    """Changes, whether it went well, and what was said."""
+    done = host.highstate(test=test, issues=[issue], allow=list(allow), options=options)
+    return done.changes, set(done.results) == {True}, done.comments
+
+
+def _by_function(
+    host: Managed, test: bool, issue: str, allow: tuple[str, ...], options: dict[str, str]
+) -> tuple[dict[str, Any], bool, str]:
+    done = host.call("courier.fix", issue, test=test, allow=list(allow), **options)
+    return done["changes"], not done.get("failed") and not done["findings_after"], done["comment"]
 
 
 def whole_second() -> int:

@@ -23,9 +23,9 @@ courierfilter starts each filter once. It does not notice when one dies, and its
 
 ## Check by hand
 
-The first command lists the sockets, the second those at which somebody listens, with a dot before the name that a filter
-gave its socket at first: a name that is only in the first list is dead. The third shows the filters that are switched on; a link in it that leads nowhere is a filter that was
-uninstalled.
+The first command lists the sockets, the second those at which somebody listens; its names may have a dot before them,
+because filters rename their sockets. A name that is only in the first list is dead. The third shows the filters that
+are switched on; a link in it that leads nowhere is a filter that was uninstalled.
 
 ## Fix by hand
 

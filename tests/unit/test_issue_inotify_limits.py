@@ -1,0 +1,39 @@
+"""Inotify instances are counted for each user that runs imapd, over all of that user's processes."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import os
+
+import pytest
+from spoolhost import COURIERD, spool_host
+
+from courierlib.issues import inotify_limits
+from courierlib.issues.inotify_limits import check
+
+
+@pytest.fixture
+def host(tmp_path):
+    imapd = dataclasses.replace(COURIERD, pid=os.getpid(), name="imapd", exe="/usr/bin/imapd", uid=os.geteuid())
+    host = spool_host(tmp_path, processes=(imapd,))
+    host.__dict__["components"] = frozenset({"imap"})
+    return host
+
+
+def test_a_user_near_the_limit_is_found_and_others_are_not(host, monkeypatch):
+    instances = [ctypes.CDLL(None).inotify_init() for _ in range(5)]
+    try:
+        monkeypatch.setattr(inotify_limits, "_limit", lambda: 5)
+        (finding,) = check(host)
+        assert int(finding.detail.split()[0]) >= 5
+        monkeypatch.setattr(inotify_limits, "_limit", lambda: 1_000_000)
+        assert list(check(host)) == []
+    finally:
+        for instance in instances:
+            os.close(instance)
+
+
+def test_a_host_on_which_nobody_reads_mail_is_clear(host):
+    host.__dict__["processes"] = ()
+    assert list(check(host)) == []
