@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from courierlib.host import Host, System
+from courierlib.services import Run
+
 _SCRIPT = """#! /bin/sh
 prefix="{prefix}"
 exec_prefix="{prefix}"
@@ -58,3 +61,8 @@ def install(root: Path, library: str = "gnutls", version: str = "1.4.1") -> Path
     )
     (root / "etc/group").write_text("root:x:0:\ndaemon:x:1:\ncourier:x:113:\n")
     return root
+
+
+def running(root: Path, run: Run) -> Host:
+    """The same as a running host, where ``run`` answers every command."""
+    return Host(str(root), System(run, None))
