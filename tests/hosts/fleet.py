@@ -34,9 +34,9 @@ class Managed:
 
     def call(self, function: str, *args: Any, **kwargs: Any) -> Any:
         """The return of ``salt MACHINE FUNCTION``."""
-        answer = self.master.salt(self.machine.name, function, *args, **kwargs)
-        assert answer.value is not None, answer.stdout + answer.stderr
-        return answer.value
+        value = self.master.call(self.machine.name, function, *args, **kwargs)
+        assert value is not None, f"{function}: the minion does not answer"
+        return value
 
     def audit(self, **arguments: Any) -> dict[str, Any]:
         """The report of ``salt MACHINE courier.audit``."""

@@ -65,6 +65,7 @@ class Master:
         # JSON is YAML, and Salt's own interpreter may not be the one that runs the tests.
         (self.directory / "master").write_text(json.dumps(configuration, indent=1))
         self._process: subprocess.Popen[bytes] | None = None
+        self._client: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Master:
         with (self.directory / "output").open("wb") as output:
@@ -77,6 +78,9 @@ class Master:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._client:
+            self._client.communicate()
+            self._client = None
         if self._process:
             tether.end(self._process)
             self._process = None
@@ -127,6 +131,22 @@ class Master:
         returns = decode(done.stdout)
         return Answer(returns.get(target, returns or None), done.returncode, done.stdout, done.stderr)
 
+    def call(self, target: str, function: str, *args: Any, timeout: float = 60, **kwargs: Any) -> Any:
+        """
+        What the minion returns for a function, asked as ``salt`` asks it; None if it does not answer.
+
+        By one client for all calls: to start ``salt`` takes longer than most of what the tests ask.
+        """
+        if self._client is None:
+            python = str(self.venv / "bin/python")
+            command = [python, "-c", _CLIENT, str(self.directory / "master")]
+            self._client = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        print(json.dumps([target, function, args, kwargs, timeout]), file=self._client.stdin, flush=True)
+        line = self._client.stdout.readline()
+        if not line:
+            raise LabError(f"the client of the master ended: {self._client.wait()}")
+        return json.loads(line)
+
     def run(self, function: str, *args: Any, timeout: float = 120, **kwargs: Any) -> Answer:
         """Run ``salt-run FUNCTION`` on the master."""
         command = [*self._tool("salt-run"), "--out=json", "--no-color", function, *salt_arguments(args, kwargs)]
@@ -136,6 +156,20 @@ class Master:
         except json.JSONDecodeError:
             value = None
         return Answer(value, done.returncode, done.stdout, done.stderr)
+
+
+_CLIENT = """
+import json, os, sys
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+import salt.client
+client = salt.client.LocalClient(c_path=sys.argv[1])
+for line in sys.stdin:
+    target, function, args, kwargs, timeout = json.loads(line)
+    returns = client.cmd(target, function, args, timeout=timeout, kwarg=kwargs, full_return=True)
+    told = returns.get(target) or {}
+    print(json.dumps(told.get("ret") if isinstance(told, dict) else None), file=answers, flush=True)
+"""
 
 
 def _free_ports(address: str) -> tuple[int, int]:
