@@ -11,6 +11,9 @@ from problems import assert_diagnosed, places, repair, wait_for_log, whole_secon
 Shown = Callable[[str, str, Machine], None]
 Recorded = Callable[..., None]
 
+KEPT = ("esmtpd", "imapd", "pop3d")
+"""Settings files that the upgrade to Debian 13 replaces, unless somebody has changed them."""
+
 LISTENERS = {
     25: "courier-mta",
     465: "courier-mta-ssl",
@@ -33,8 +36,10 @@ def restart(machine: Machine) -> None:
 
 
 def assert_serves(machine: Machine, marker: str) -> None:
-    """All seven ports are open, a message arrives, and its reader sees it."""
+    """All seven ports are open, TLS works, a message arrives, and its reader sees it."""
     assert listening(machine) == set(LISTENERS)
+    assert all(machine.handshake(port).ok for port in (465, 993, 995))
+    assert machine.handshake(25, starttls="smtp").ok
     assert machine.send(ALICE, marker).startswith("250 ")
     assert machine.arrived(marker)
     assert marker in machine.login(ALICE, ALICE_PASSWORD)
@@ -46,7 +51,7 @@ def test_word_that_couriertcpd_no_longer_knows_keeps_every_listener_down(
     issue = "tcpd-noidentlookup-removed"
     host: Managed = shared(release)
     machine = host.machine
-    stock = {name: machine.read(f"/etc/courier/{name}").decode() for name in ("esmtpd", "imapd", "pop3d")}
+    stock = {name: machine.read(f"/etc/courier/{name}").decode() for name in KEPT}
     if release == "bookworm":
         assert all("noidentlookup" in text for text in stock.values())
         assert_serves(machine, "it-knows-the-word")
@@ -70,3 +75,35 @@ def test_word_that_couriertcpd_no_longer_knows_keeps_every_listener_down(
     assert {name: machine.read(f"/etc/courier/{name}").decode() for name in stock} == stock
     assert_serves(machine, "word-gone")
     shown(issue, "repaired", machine)
+
+
+def test_units_and_jobs_that_call_a_path_that_is_gone(shared, release: str, shown: Shown, recorded: Recorded) -> None:
+    issue = "imapd-sbin-path-gone"
+    host: Managed = shared(release)
+    machine = host.machine
+    unit, job = "/etc/systemd/system/courier-imap.service", "/etc/cron.d/renewed"
+    # As `systemctl edit --full courier-imap` has copied it on bookworm.
+    copied = machine.read("/lib/systemd/system/courier-imap.service").decode()
+    machine.write(unit, copied.replace("/usr/lib/courier/imapd ", "/usr/sbin/imapd "))
+    machine.write(job, "0 3 * * * root test ! -s /etc/courier/imapd.pem || /usr/sbin/imapd-ssl restart\n")
+    since = whole_second()
+    machine.run("systemctl daemon-reload; systemctl restart courier-imap", check=False)
+    ran = machine.run("/usr/sbin/imapd-ssl restart", check=False)
+    if release == "bookworm":
+        assert ran.returncode == 0
+        assert_serves(machine, "both-paths-work")
+        assert host.audit(issues=issue)["clear"] == [issue]
+        shown(issue, "cannot occur", machine)
+    else:
+        assert "not found" in ran.stderr
+        assert not machine.listens(143)
+        wait_for_log(machine, "Failed at step EXEC spawning /usr/sbin/imapd", since)
+        found = places(host, issue)
+        assert sorted(where.partition(":")[0] for where in found) == [job, unit, unit]
+        recorded(issue, "broken", machine)
+        machine.run(["rm", job])
+        assert set(repair(host, issue)) == {unit, "service courier-imap"}
+        assert_serves(machine, "unit-has-the-path")
+        shown(issue, "repaired", machine)
+    machine.run(f"rm -f {unit} {job}; systemctl daemon-reload; systemctl restart courier-imap")
+    machine.wait_ready()
