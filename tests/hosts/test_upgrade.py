@@ -107,3 +107,37 @@ def test_units_and_jobs_that_call_a_path_that_is_gone(shared, release: str, show
         shown(issue, "repaired", machine)
     machine.run(f"rm -f {unit} {job}; systemctl daemon-reload; systemctl restart courier-imap")
     machine.wait_ready()
+
+
+def test_backup_copies_in_directories_that_are_read_whole(
+    shared, release: str, shown: Shown, recorded: Recorded
+) -> None:
+    issue = "conffile-leftovers"
+    host: Managed = shared(release)
+    machine = host.machine
+    directory = "/etc/courier"
+    # An alias was taken out, and the editor kept what was there before; a domain's file was replaced by dpkg.
+    machine.write(f"{directory}/aliases/office", f"info: {ALICE}@{machine.fqdn}\n")
+    machine.write(f"{directory}/aliases/office~", f"info: {ALICE}@{machine.fqdn}\nboss: {ALICE}@{machine.fqdn}\n")
+    machine.write(f"{directory}/hosteddomains/local", "hosted.example.test\n")
+    machine.write(f"{directory}/hosteddomains/local.dpkg-old", "former.example.test\n")
+    newer = machine.read(f"{directory}/imapd").decode().replace("MAXPERIP=", "MAXPERIP=1")
+    machine.write(f"{directory}/imapd.dpkg-dist", newer)
+    machine.run("makealiases")
+    assert machine.send("boss", "to-a-former-alias").startswith("250 ")
+    assert machine.arrived("to-a-former-alias")
+    built = machine.run("makehosteddomains", check=False)
+    found = places(host, issue)
+    assert found[f"{directory}/aliases/office~"].startswith("makealiases reads it")
+    assert found[f"{directory}/imapd.dpkg-dist"].endswith("it differs in MAXPERIP")
+    refused = found.get(f"{directory}/hosteddomains/local.dpkg-old", "")
+    assert (built.returncode != 0) == ("stops at it" in refused) == (release == "forky")
+    assert len(found) == 2 + bool(refused)
+    recorded(issue, "broken", machine)
+
+    leftovers = "aliases/office~ hosteddomains/local.dpkg-old imapd.dpkg-dist"
+    machine.run(f"cd {directory}; rm {leftovers}; makealiases; makehosteddomains")
+    assert host.audit(issues=issue)["clear"] == [issue]
+    assert machine.send("boss", "nobody-any-more").startswith("550 ")
+    shown(issue, "found", machine)
+    machine.run(f"cd {directory}; rm aliases/office hosteddomains/local hosteddomains.dat; makealiases")
