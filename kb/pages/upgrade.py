@@ -28,8 +28,10 @@ Debian release to the next, that can be several at once.
 2. Keep a copy of `/etc/courier`, and of `/etc/maildroprc` if there is one.
 3. Do what is marked *before* below.
 4. Upgrade. When dpkg asks about a changed conffile, keep yours; the new one then lies beside it as `FILE.dpkg-dist`.
-5. Read each of them, and take over what the new version needs: `find /etc/courier -name '*.dpkg-*' -o -name '*.ucf-*'`.
-6. Do what is marked *after* below, and look again: `salt-call courier.audit`.
+    Ports may be closed from then on: other servers try again for days, mail programs say that they cannot connect.
+5. Before the first boot of the new system, do what is marked *after* below, and look again: `salt-call courier.audit`.
+6. Read each file that `find /etc/courier -name '*.dpkg-*' -o -name '*.ucf-*'` lists, take over what the new version
+    needs, and move it out of `/etc/courier`. The audit says which settings differ.
 7. Reboot while you watch. Some problems show only then."""
 
 _PACKAGES = {"debian": "Debian's packages", "upstream": "upstream's packages"}

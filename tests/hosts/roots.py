@@ -25,6 +25,8 @@ SUITES = ("bookworm", "trixie", "forky")
 OPENSSL = "trixie-openssl"
 UPSTREAM = "trixie-upstream"
 NAMES = (*SUITES, OPENSSL)
+UPGRADES = {f"{old}-to-{new}": (old, new) for old, new in zip(SUITES, SUITES[1:], strict=False)}
+"""A root of the older release that holds all that ``apt-get dist-upgrade --no-download`` needs to become the newer."""
 
 ALICE = "alice"
 ALICE_PASSWORD = "correct horse battery"
@@ -118,6 +120,10 @@ def base(name: str) -> Base:
         return _openssl(base("trixie"))
     if name == UPSTREAM:
         return _with_layer(base("trixie"), "upstream", (_HERE / "upstream.sh").read_text())
+    if name in UPGRADES:
+        old, new = UPGRADES[name]
+        sources = f"sed -i 's/ {old} / {new} /' /etc/apt/sources.list"
+        return _with_layer(base(old), f"to-{new}", f"{sources}; {_APT} -qq update; {_APT} -qqy -d dist-upgrade")
     return Base(name, (_build(name, _suite_recipe(name), lambda target: _debootstrap(name, target)),))
 
 

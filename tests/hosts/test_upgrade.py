@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from fleet import Managed
 from lab import ALICE, ALICE_PASSWORD, Machine
 from problems import assert_diagnosed, places, repair, wait_for_log, whole_second
@@ -141,3 +142,78 @@ def test_backup_copies_in_directories_that_are_read_whole(
     assert machine.send("boss", "nobody-any-more").startswith("550 ")
     shown(issue, "found", machine)
     machine.run(f"cd {directory}; rm aliases/office hosteddomains/local hosteddomains.dat; makealiases")
+
+
+def upgrade(machine: Machine) -> None:
+    """Upgrade to the next release with apt, keeping every changed conffile, without a network."""
+    options = "-o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io"
+    machine.run(f"DEBIAN_FRONTEND=noninteractive apt-get -qqy --no-download {options} dist-upgrade", timeout=600)
+
+
+def release_of(machine: Machine) -> str:
+    return machine.run(". /etc/os-release; echo $VERSION_CODENAME").stdout.strip()
+
+
+def severe(host: Managed) -> set[str]:
+    """What an audit finds that is not mere advice."""
+    return {finding["id"] for finding in host.audit()["findings"] if finding["severity"] in ("high", "critical")}
+
+
+def enforce(host: Managed) -> None:
+    """A highstate mends what it can without leave, and finds nothing more to do the second time."""
+    done = host.highstate()
+    assert set(done.results) == {True}, done.comments
+    again = host.highstate()
+    assert (set(again.results), again.changes) == ({True}, {}), again.comments
+
+
+@pytest.mark.hosts_all
+def test_upgrade_from_bookworm_to_trixie_closes_every_port_until_the_highstate(managed) -> None:
+    host: Managed = managed("bookworm-to-trixie")
+    machine = host.machine
+    for name in KEPT:
+        machine.configure(name, MAXDAEMONS="41")
+    restart(machine)
+    assert_serves(machine, "on-bookworm")
+    assert severe(host) == set()
+
+    upgrade(machine)
+    assert release_of(machine) == "trixie"
+    machine.reboot(port=None)
+    machine.wait_minion(host.master)
+    assert listening(machine) == set()
+    assert severe(host) == {"tcpd-noidentlookup-removed"}
+    assert {f"/etc/courier/{name}.dpkg-dist" for name in KEPT} <= set(places(host, "conffile-leftovers"))
+
+    enforce(host)
+    machine.wait_ready()
+    assert_serves(machine, "on-trixie")
+    assert severe(host) == set()
+    assert all('MAXDAEMONS="41"' in machine.read(f"/etc/courier/{name}").decode() for name in KEPT)
+
+
+@pytest.mark.hosts_all
+def test_upgrade_from_trixie_to_forky_loses_no_mail_if_the_highstate_comes_before_the_boot(managed) -> None:
+    host: Managed = managed("trixie-to-forky")
+    machine = host.machine
+    machine.write("/etc/courier/aliases/office", f"info: {ALICE}@{machine.fqdn}\n")
+    machine.run("makealiases")
+    machine.write("/home/alice/.courier", "| exit 75\n", owner=ALICE, mode=0o600)
+    assert machine.send("info", "waits-since-trixie").startswith("250 ")
+    wait_for_log(machine, "status: deferred", 0)
+
+    upgrade(machine)
+    assert release_of(machine) == "forky"
+    machine.wait_ready()
+    assert severe(host) == {"tmpfiles-wipes-queue-at-boot"}
+    enforce(host)
+    machine.reboot()
+    machine.wait_minion(host.master)
+
+    machine.run("rm /home/alice/.courier; courier flush")
+    assert machine.arrived("waits-since-trixie")
+    machine.run("makealiases")
+    assert machine.send("info", "the-alias-is-still-there").startswith("250 ")
+    assert machine.arrived("the-alias-is-still-there")
+    assert_serves(machine, "on-forky")
+    assert severe(host) == set()
