@@ -859,6 +859,13 @@ def test_what_a_program_made_is_taken_back_only_if_it_is_still_that(here, tmp_pa
     assert database.read_bytes() == OLD
 
 
+def test_repairs_that_want_different_values_of_a_setting_are_not_both_made(here, esmtpd):
+    outcome = carried(here, edit(esmtpd), edit(esmtpd, new=b"20"), edit(esmtpd, setting="MAXPERIP", new=b"80"))
+    assert esmtpd.read_bytes() == NEW
+    (refused,) = outcome.refused
+    assert "one repair wants 80, another 20" in refused
+
+
 def test_a_program_that_is_not_there_is_refused(here, tmp_path):
     missing = RunProgram(command=(str(tmp_path / "makealiases"),), makes=(str(tmp_path / "aliases.dat"),), **WORDS)
     assert "no such program" in carried(here, missing).refused[0]

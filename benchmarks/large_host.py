@@ -1,0 +1,107 @@
+"""
+What an audit of a large host costs: 2,000 virtual users with a Maildir each, 5,000 files in the queue.
+
+Boots a machine, so it needs root. The audit runs in the machine as it does under Salt, but in a process of its own; our
+own time is what is left of it when the commands that it asks (systemctl, authenumerate) are subtracted. Beside it, in the
+same run, ``find`` looks once at every file of spool and Maildirs. Prints both, their ratio and the dearest checks; a
+figure is noted, never a gate.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+MAILDIRS = 2_000
+MESSAGES = 2_500
+"""Each has an envelope and a text; the envelope has a second name in msgq."""
+
+sys.path[:0] = [str(REPOSITORY / "_utils"), str(REPOSITORY / "tests/hosts")]
+
+_FILL = rf"""
+cd /srv/mail
+for n in $(seq {MAILDIRS}); do
+    mkdir -p user$n/Maildir/cur user$n/Maildir/new user$n/Maildir/tmp user$n/Maildir/.Sent/cur user$n/Maildir/.Drafts/cur
+    printf '50000000S\n1234 2\n' > user$n/Maildir/maildirsize
+    printf 'user%d@virt.example.test\tuid=900|gid=900|home=/srv/mail/user%d|mail=/srv/mail/user%d/Maildir|quota=50000000S\n' \
+        $n $n $n
+done >> /etc/courier/userdb
+find user* -type d -exec chmod 700 {{}} +
+chown -R vmail:vmail user*
+makeuserdb
+cd /var/lib/courier
+for n in $(seq {MESSAGES}); do
+    mkdir -p msgs/$((n % 100)) msgq/179536
+    echo text > msgs/$((n % 100))/D$n
+    echo envelope > msgs/$((n % 100))/C$n
+    ln msgs/$((n % 100))/C$n msgq/179536/C$n.1795365921
+done
+chown -R courier:courier msgs msgq
+chmod 750 msgs/* msgq/*
+chmod 660 msgs/*/* 2>/dev/null
+"""
+
+_FIND = "find /var/lib/courier/msgs /var/lib/courier/msgq /srv/mail -maxdepth 3 -printf '%u %g %m %s\\n' > /dev/null"
+
+_IN_THE_MACHINE = """
+import collections, subprocess, sys, time
+sys.path.insert(0, sys.argv[1])
+from courierlib import audit, catalogue
+from courierlib.host import Host, System
+from courierlib.services import Completed, Systemd
+
+asked = []
+def run(command):
+    began = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True)
+    asked.append(time.perf_counter() - began)
+    return Completed(done.returncode, done.stdout, done.stderr)
+
+entries = catalogue.load().values()
+best = None
+for _ in range(5):
+    asked.clear()
+    host, spent, began = Host("/", System(run, Systemd(run))), collections.Counter(), time.perf_counter()
+    verdicts = []
+    for entry in entries:
+        before, commands = time.perf_counter(), sum(asked)
+        verdicts += audit.judge(host, [entry])
+        spent[entry.id] = time.perf_counter() - before - (sum(asked) - commands)
+    whole = time.perf_counter() - began
+    if best is None or whole - sum(asked) < best[0]:
+        best = whole - sum(asked), sum(asked), len(asked), spent, verdicts
+own, waited, commands, spent, verdicts = best
+found = sorted(verdict.entry.id for verdict in verdicts if verdict.findings)
+unknown = sorted(verdict.entry.id for verdict in verdicts if verdict.unknown)
+began = time.perf_counter()
+subprocess.run(sys.argv[2], shell=True, check=True)
+find = time.perf_counter() - began
+print(f"{len(entries)} checks: own time {own * 1000:.0f} ms, {commands} commands {waited * 1000:.0f} ms")
+print(f"find over the same files: {find * 1000:.0f} ms; ratio of our own time to it: {own / find:.2f}")
+for name, seconds in spent.most_common(8):
+    print(f"  {seconds * 1000:6.1f} ms {name}")
+print("found:", ", ".join(found) or "nothing")
+print("unknown:", ", ".join(unknown) or "nothing")
+"""
+
+
+def main() -> None:
+    if os.geteuid() != 0:
+        sys.exit("benchmarks/large_host.py: boots a machine, and needs root")
+    import realistic
+    from lab import Lab
+    from machine import REPOSITORY as INSIDE
+
+    with Lab() as lab, lab.machine("trixie", packages=realistic.PACKAGES) as machine:
+        realistic.furnish(machine)
+        machine.run(["bash", "-euc", _FILL], timeout=600)
+        python = str(machine.salt.venv / "bin/python")
+        done = machine.run([python, "-I", "-c", _IN_THE_MACHINE, str(INSIDE / "_utils"), _FIND], timeout=300)
+        print(f"{MAILDIRS} Maildirs, {2 * MESSAGES} files in the queue")
+        print(done.stdout, end="")
+
+
+if __name__ == "__main__":
+    main()
