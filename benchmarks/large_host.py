@@ -1,10 +1,10 @@
 """
 What an audit of a large host costs: 2,000 virtual users with a Maildir each, 5,000 files in the queue.
 
-Boots a machine, so it needs root. The audit runs in the machine as it does under Salt, but in a process of its own; our
-own time is what is left of it when the commands that it asks (systemctl, authenumerate) are subtracted. Beside it, in the
-same run, ``find`` looks once at every file of spool and Maildirs. Prints both, their ratio and the dearest checks; a
-figure is noted, never a gate.
+Boots a machine, so it needs root. The audit runs in the machine as it does under Salt, but in a process of its own;
+our own time is what is left of it when the commands that it asks (systemctl, authenumerate) are subtracted. Beside it,
+in the same run, ``find`` looks once at every file of spool and Maildirs. Prints both, their ratio and the dearest
+checks; a figure is noted, never a gate.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ sys.path[:0] = [str(REPOSITORY / "_utils"), str(REPOSITORY / "tests/hosts")]
 _FILL = rf"""
 cd /srv/mail
 for n in $(seq {MAILDIRS}); do
-    mkdir -p user$n/Maildir/cur user$n/Maildir/new user$n/Maildir/tmp user$n/Maildir/.Sent/cur user$n/Maildir/.Drafts/cur
-    printf '50000000S\n1234 2\n' > user$n/Maildir/maildirsize
-    printf 'user%d@virt.example.test\tuid=900|gid=900|home=/srv/mail/user%d|mail=/srv/mail/user%d/Maildir|quota=50000000S\n' \
-        $n $n $n
+    maildir=/srv/mail/user$n/Maildir
+    mkdir -p $maildir/cur $maildir/new $maildir/tmp $maildir/.Sent/cur $maildir/.Drafts/cur
+    printf '50000000S\n1234 2\n' > $maildir/maildirsize
+    ids='uid=900|gid=900|quota=50000000S'
+    printf 'user%d@virt.example.test\t%s|home=/srv/mail/user%d|mail=%s\n' $n "$ids" $n $maildir
 done >> /etc/courier/userdb
 find user* -type d -exec chmod 700 {{}} +
 chown -R vmail:vmail user*
