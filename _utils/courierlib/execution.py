@@ -169,6 +169,7 @@ def _produce(job: Job) -> None:
         with _noted(step, job.begun):
             step.prepare()
         done = job.run(step.command)
+        step.keep_owners()
         step.note_made()
         # What was made is part of the record, so that undoing it can tell whether it is still that.
         job.record["steps"] = [other.record() for other in job.steps]

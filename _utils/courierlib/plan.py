@@ -185,7 +185,8 @@ class RunProgram(Action):
     Args:
         command: absolute path of the program, and its arguments; no shell. It must not prompt.
         makes: files that it writes; copies of what they were are kept, and they come back when the run is undone.
-        replaces: remove ``makes`` first, for programs that refuse to overwrite.
+        replaces: remove ``makes`` first, for programs that refuse to overwrite; what they make instead gets the owner
+            and mode of what was there.
     """
 
     command: tuple[str, ...]

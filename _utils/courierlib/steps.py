@@ -273,6 +273,17 @@ class Produce(Step):
                 if self.replaces:
                     os.unlink(output.target)
 
+    def keep_owners(self) -> None:
+        """What takes the place of a file gets its owner and mode.
+
+        Raises: NotWritten.
+        """
+        for output in self.outputs if self.replaces else ():
+            if output.owner and os.path.isfile(output.target):
+                with replace.explained(output.target):
+                    os.chown(output.target, *output.owner[:2], follow_symlinks=False)
+                    os.chmod(output.target, output.owner[2])
+
     def note_made(self) -> None:
         """Look at what is there now, to tell later whether somebody has changed it since."""
         for output in self.outputs:

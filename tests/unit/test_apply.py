@@ -866,6 +866,16 @@ def test_repairs_that_want_different_values_of_a_setting_are_not_both_made(here,
     assert "one repair wants 80, another 20" in refused
 
 
+def test_what_takes_the_place_of_a_file_gets_its_mode(here, tmp_path):
+    database = tmp_path / "database"
+    database.write_bytes(OLD)
+    database.chmod(0o640)
+    outcome = carried(here, program(database, f"umask 077; echo new > {database}", replaces=True))
+    assert (outcome.failed, stat.S_IMODE(database.stat().st_mode)) == ("", 0o640)
+    undo(host(), outcome.run, workspace=here)
+    assert (database.read_bytes(), stat.S_IMODE(database.stat().st_mode)) == (OLD, 0o640)
+
+
 def test_a_program_that_is_not_there_is_refused(here, tmp_path):
     missing = RunProgram(command=(str(tmp_path / "makealiases"),), makes=(str(tmp_path / "aliases.dat"),), **WORDS)
     assert "no such program" in carried(here, missing).refused[0]
