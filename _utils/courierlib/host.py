@@ -156,6 +156,7 @@ class Host:
         self.contains = self._tree.contains
         self.uid = self._tree.uid
         self.gid = self._tree.gid
+        self.gids = self._tree.gids
         self.user = self._tree.user
         self.named_user = self._tree.named_user
 

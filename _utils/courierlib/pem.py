@@ -15,9 +15,13 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from courierlib import der
 from courierlib.plan import Refused
+
+if TYPE_CHECKING:
+    from courierlib.keys import Certificate
 
 _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9][A-Z0-9 .]*)-----")
 _LINE_END = re.compile(rb"\r{0,3}\n|\r")
@@ -48,6 +52,7 @@ class Block:
         public: SHA-256 of the public key (SubjectPublicKeyInfo) of a certificate or a private key; empty if unknown.
         doubt: why it cannot be told whether it is sound; empty if it can.
         data: what a block that is neither a certificate nor a private key decodes to.
+        certificate: what a certificate says of itself; None if that is not known.
     """
 
     label: str
@@ -61,6 +66,7 @@ class Block:
     public: str = ""
     doubt: str = ""
     data: bytes = field(default=b"", repr=False)
+    certificate: Certificate | None = None
 
     @property
     def is_certificate(self) -> bool:
@@ -270,8 +276,8 @@ def _block(label: str, body: bytes, start: int, end: int) -> Block:
         return replace(block, data=data) if label.endswith("PARAMETERS") else block
     try:
         if block.is_certificate:
-            public, doubt = _certified(data, block.digest)
-            return replace(block, public=public, doubt=doubt)
+            public, doubt, certificate = _certified(data, block.digest)
+            return replace(block, public=public, doubt=doubt, certificate=certificate)
         return block if encrypted else _key_block(block, data)
     except der.Bad as bad:
         return replace(block, damage=f"not a {label.lower()}: {bad}")
@@ -482,11 +488,12 @@ def _lines_of(block: bytes) -> bytes:
     return b"\n".join((begin[0], *lines, block[footer:])) + b"\n"
 
 
-_certified_keys: dict[str, tuple[str, str]] = {}
+_certified_keys: dict[str, tuple[str, str, Certificate | None]] = {}
 
 
-def _certified(data: bytes, digest: str) -> tuple[str, str]:
-    """The fingerprint of a certificate's public key, and what is doubtful about it; remembered by its hash.
+def _certified(data: bytes, digest: str) -> tuple[str, str, Certificate | None]:
+    """The fingerprint of a certificate's public key, what is doubtful about it, and what it says of itself; remembered
+    by its hash.
 
     Raises:
         der.Bad: not a certificate.
@@ -504,13 +511,14 @@ def _certified(data: bytes, digest: str) -> tuple[str, str]:
         public = _fingerprint_of(data, fields[at])
         from courierlib import keys
 
+        certificate = None
         try:
-            keys.load_certificate(data[: whole.end])
+            certificate = keys.load_certificate(data[: whole.end])
             doubt = "" if public else "an unknown kind of key"
         except keys.NOT_KNOWN as refused:
             der.check(data[: whole.end])
             doubt = f"an unusual certificate or a damaged one ({str(refused)[:80]})"
-        _certified_keys[digest] = public, doubt
+        _certified_keys[digest] = public, doubt, certificate
     return _certified_keys[digest]
 
 

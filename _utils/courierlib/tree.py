@@ -106,11 +106,12 @@ class Tree:
         """
         return inside if self._live else self.root + self.resolve(inside).rstrip("/")
 
-    def resolve(self, inside: str, follow: bool = True) -> str:
+    def resolve(self, inside: str, follow: bool = True, entered: list[str] | None = None) -> str:
         """The path inside the root with its links resolved inside the root.
 
         Args:
             follow: also follow a link at the very end.
+            entered: gets the directories in which a name was looked up, in this order.
 
         Raises:
             Unreadable: the links loop.
@@ -124,6 +125,8 @@ class Tree:
                 del done[-1:]
                 continue
             here = "/" + "/".join([*done, part])
+            if entered is not None:
+                entered.append("/" + "/".join(done))
             if pending or follow:
                 target = self._readlink(here)
                 if target is not None:
@@ -231,6 +234,13 @@ class Tree:
             return grp.getgrnam(name).gr_gid
         except (KeyError, ValueError):
             return None
+
+    def gids(self, name: str, gid: int) -> frozenset[int]:
+        """The groups that a process has which became this user with ``gid``, as initgroups(3) gives them."""
+        if self._live:
+            return frozenset(os.getgrouplist(name, gid))
+        groups = self._database("/etc/group", 4)
+        return frozenset({gid, *(int(fields[2]) for fields in groups if name in fields[3].split(","))})
 
     @cached_property
     def users(self) -> tuple[Passwd, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import ipaddress
 import ssl
 import tempfile
 from pathlib import Path
@@ -48,6 +49,51 @@ def certificate(kind: str = "rsa", name: str = "mail") -> bytes:
     )
     signed = built.sign(own, None if kind == "ed25519" else hashes.SHA256())
     return signed.public_bytes(serialization.Encoding.PEM)
+
+
+def dated(
+    begins: float = -30,
+    ends: float = 60,
+    names: tuple[str, ...] = (),
+    subject: dict[str, str] | None = None,
+    issuer: str = "",
+) -> bytes:
+    """Key and certificate.
+
+    Args:
+        begins: days from now.
+        ends: days from now.
+        names: host names and addresses that it is for.
+        subject: parts of the subject, by the name of their attribute; ``CN=mail.example.test`` if None.
+        issuer: common name of who has issued it; empty: itself.
+    """
+    own = _key("ec", "dated")
+    parts = subject or {"COMMON_NAME": "mail.example.test"}
+    whose = x509.Name([x509.NameAttribute(getattr(NameOID, part), value) for part, value in parts.items()])
+    by = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]) if issuer else whose
+    now = datetime.datetime.now(datetime.timezone.utc)
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(whose)
+        .issuer_name(by)
+        .public_key(own.public_key())
+        .serial_number(1)
+        .not_valid_before(now + datetime.timedelta(days=begins))
+        .not_valid_after(now + datetime.timedelta(days=ends))
+    )
+    if names:
+        addresses = [x509.IPAddress(ipaddress.ip_address(name)) for name in names if name[0].isdigit()]
+        hosts = [x509.DNSName(name) for name in names if not name[0].isdigit()]
+        built = built.add_extension(x509.SubjectAlternativeName([*hosts, *addresses]), critical=False)
+    return key("ec", "dated") + built.sign(own, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+DEFAULT_SUBJECT = {
+    "ORGANIZATION_NAME": "Courier Mail Server",
+    "ORGANIZATIONAL_UNIT_NAME": "Automatically-generated IMAP SSL key",
+    "COMMON_NAME": "localhost",
+}
+"""Of the certificate that mkimapdcert makes."""
 
 
 def pair(kind: str = "rsa", name: str = "mail") -> bytes:

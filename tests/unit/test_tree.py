@@ -86,6 +86,23 @@ def test_accounts_come_from_the_roots_own_database(root):
     assert [user.name for user in tree.users] == ["root", "courier", "alias"]
 
 
+def test_the_groups_of_a_user_are_its_own_and_those_that_list_it(tmp_path):
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/group").write_text("mail:x:8:\nssl-cert:x:114:www,courier\ncourier:x:113:\nother:x:9:couriers\n")
+    assert Tree(str(tmp_path)).gids("courier", 113) == {113, 114}
+    assert Tree("/").gids("root", 0) >= {0}
+
+
+def test_the_directories_on_the_way_are_told_those_of_links_too(tmp_path):
+    for directory in ("etc/courier", "srv/keys"):
+        (tmp_path / directory).mkdir(parents=True)
+    (tmp_path / "srv/keys/mail.pem").touch()
+    (tmp_path / "etc/courier/imapd.pem").symlink_to("/srv/keys/mail.pem")
+    entered = []
+    assert Tree(str(tmp_path)).resolve("/etc/courier/imapd.pem", entered=entered) == "/srv/keys/mail.pem"
+    assert entered == ["/", "/etc", "/etc/courier", "/", "/srv", "/srv/keys"]
+
+
 def test_a_root_without_a_user_database_has_no_accounts(tmp_path):
     assert Tree(str(tmp_path)).users == ()
 
