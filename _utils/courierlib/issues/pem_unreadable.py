@@ -133,7 +133,8 @@ ISSUE = Issue(
         '$(openssl pkey -in "$f" -passin pass: -pubout 2>/dev/null | sha256sum | cut -c1-8)"; done',
     ),
     tell="`openssl s_client -connect localhost:993` says `Cipher is (NONE)` or `bad signature` (with bad DH parameters "
-    r"it still names a cipher), and `grep -cP '\r.' FILE` counts none.",
+    r"it still names a cipher), `grep -cP '\r.' FILE` counts none, and the file is there and is no cache. A client "
+    "that is alone with `Decryption has failed.` has refused a sound certificate.",
     bites=("couriertls",),
     upgrades=(
         Upgrade(
