@@ -9,6 +9,9 @@ from typing import Any
 from fleet import Managed
 from machine import Machine
 
+LEFT_TO_THE_OPERATOR = frozenset({"certificate-default", "imap-search-depth", "pop3-stls-injection"})
+"""True defects of stock hosts that a highstate reports and does not repair."""
+
 
 def places(host: Managed, issue: str) -> dict[str, str]:
     """Where an audit finds a problem: detail by place. It is found, and nothing of it is unknown."""
