@@ -21,13 +21,13 @@ MANIFEST = ".courier-host.json"
 _MAX_LINKS = 40  # the kernel's own limit
 _MAX_BINARY = 64 << 20
 _MAX_MANIFEST = 16 << 20
-_KINDS = (
-    ("file", stat.S_ISREG),
-    ("dir", stat.S_ISDIR),
-    ("link", stat.S_ISLNK),
-    ("fifo", stat.S_ISFIFO),
-    ("socket", stat.S_ISSOCK),
-)
+_KINDS = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "dir",
+    stat.S_IFLNK: "link",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+}
 
 
 class Unreadable(Unknown):
@@ -178,18 +178,18 @@ class Tree:
         Raises:
             Unreadable: no permission, or not a directory.
         """
-        where = self.resolve(inside) if not self._live else inside
-        below = where.rstrip("/") + "/"
-        names = {
-            path[len(below) :] for path in self._recorded if path.startswith(below) and "/" not in path[len(below) :]
-        }
         try:
-            names.update(os.listdir(self.path(inside)))
+            names = os.listdir(self.path(inside))
         except FileNotFoundError:
-            pass
+            names = []
         except OSError as failed:
             raise Unreadable(inside, _reason(failed)) from None
-        return tuple(sorted(names - {MANIFEST}))
+        return tuple(sorted(names if self._live else {*names, *self._recorded_names(inside)} - {MANIFEST}))
+
+    def _recorded_names(self, inside: str) -> Iterator[str]:
+        below = self.resolve(inside).rstrip("/") + "/"
+        names = (path.removeprefix(below) for path in self._recorded if path.startswith(below))
+        return (name for name in names if "/" not in name)
 
     def contains(self, inside: str, pattern: bytes) -> re.Match[bytes] | None:
         """Search a binary for a pattern; under a recorded root, what the recording kept of its strings.
@@ -297,6 +297,7 @@ class Tree:
                 size=found.st_size if found else recorded.get("size", 0),
                 mtime=recorded["mtime"],
                 inode=(found.st_dev, found.st_ino) if found else (0, 0),
+                links=found.st_nlink if found else 1,
             )
         if found is None:
             return None
@@ -350,7 +351,7 @@ def _is_recorded(entry: object) -> bool:
         and all(isinstance(entry.get(name), int) for name in ("uid", "gid"))
         and isinstance(entry.get("mtime"), (int, float))
         and re.fullmatch("[0-7]{3,4}", str(entry.get("mode"))) is not None
-        and entry.get("kind") in {word for word, _ in _KINDS} | {"device"}
+        and entry.get("kind") in {*_KINDS.values(), "device"}
         and isinstance(entry.get("link", ""), str)
         and isinstance(entry.get("size", 0), int)
     )
@@ -391,7 +392,7 @@ def _read_regular(path: str, name: str, limit: int) -> bytes:
 
 
 def _kind(mode: int) -> str:
-    return next((word for word, is_kind in _KINDS if is_kind(mode)), "device")
+    return _KINDS.get(stat.S_IFMT(mode), "device")
 
 
 def _reason(failed: OSError) -> str:
