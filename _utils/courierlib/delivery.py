@@ -35,12 +35,14 @@ class MaildropRun:
         recipient: what follows ``-d``, unexpanded, such as ``${RECIPIENT}``; empty without.
         defers: ``-a``: an authdaemon that does not answer defers the message.
         filter: name of a filter file; maildrop is then not in delivery mode.
+        headers: it is told the message's Delivered-To: header, by ``-A`` or by preline.
     """
 
     program: str
     recipient: str = ""
     defers: bool = False
     filter: str = ""
+    headers: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,9 @@ def _maildrop_runs(command: str) -> Iterator[MaildropRun]:
 def _maildrop_run(words: Sequence[str]) -> MaildropRun | None:
     """The words of a simple command, if that is maildrop."""
     rest = list(words)
+    headers = False
     while rest and (rest[0].rsplit("/", 1)[-1] in _SHELL_WORDS or re.match(r"[A-Za-z_]\w*=", rest[0])):
-        rest.pop(0)
+        headers = rest.pop(0).rsplit("/", 1)[-1] == "preline" or headers
     if not rest or rest[0].rsplit("/", 1)[-1] != "maildrop":
         return None
     program, recipient, defers, delivers = rest.pop(0), "", False, False
@@ -118,11 +121,12 @@ def _maildrop_run(words: Sequence[str]) -> MaildropRun | None:
         if option[1] in _WITH_ARGUMENT and not value and rest:
             value = rest.pop(0)
         recipient = value if option[1] == "d" else recipient
+        headers = headers or option[1] == "A" and ("DTLINE" in value or "delivered-to:" in value.lower())
         defers = defers or option[1] == "a"
         delivers = delivers or option[1] in "dM"
     # Without -d, an argument is the filter file; redirections are the shell's.
     names = [word for word in rest if not set(word) & set("<>")]
-    return MaildropRun(program, recipient, defers, names[0] if names and not delivers else "")
+    return MaildropRun(program, recipient, defers, names[0] if names and not delivers else "", headers)
 
 
 def maildrop_runs(host: Host) -> tuple[MaildropRun, ...]:
@@ -153,17 +157,26 @@ def concerned(host: Host) -> tuple[Account, ...]:
     Raises:
         Unknown: authdaemon cannot be asked, and the system's accounts are not among those it knows.
     """
-    try:
-        every = host.accounts
-    except Unknown:
-        if not _SYSTEM_MODULES.intersection(_modules(host)):
-            raise
-        every = _system_accounts(host)
+    every = known_accounts(host)
     return tuple(account for account in every if not account.maildir and not _has_instructions(host, account))
 
 
+def known_accounts(host: Host) -> tuple[Account, ...]:
+    """The accounts as far as they can be known: the system's, where authdaemon cannot be asked.
+
+    Raises:
+        Unknown: authdaemon cannot be asked, and the system's accounts are not among those it knows.
+    """
+    try:
+        return host.accounts
+    except Unknown:
+        if not _SYSTEM_MODULES.intersection(_modules(host)):
+            raise
+        return _system_accounts(host)
+
+
 def require_all_accounts(host: Host) -> None:
-    """Look whether ``concerned`` leaves accounts out: what was found of the others holds, that nothing was does not.
+    """Look whether ``known_accounts`` leaves some out: what was found of the others holds, that nothing was does not.
 
     Raises:
         Unknown: authdaemon cannot be asked, and has other modules than those for the system's accounts.
