@@ -14,8 +14,8 @@ it. Sent mail and drafts may go to a new folder of the right name.
 
 ## Check by hand
 
-The command prints the folders whose names are still encoded, in the usual places. A healthy host prints nothing. `&-`
-alone is an ampersand in the same encoding.
+The command prints the folders whose names are still encoded, in the usual places. `&-` alone is an ampersand in the
+same encoding, and a name that makes sense as it stands, such as `P&D-plan`, is no old one.
 
 `maildirmake.courier --checkutf8` shows what a conversion would rename. It takes every name for an old one, right ones
 too:
