@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import imaplib
+import poplib
+import smtplib
+import ssl
 import subprocess
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +16,7 @@ from pathlib import Path
 import pytest
 import sink
 from fleet import Managed
-from lab import ALICE, Machine
+from lab import ALICE, ALICE_PASSWORD, Machine
 from machine import BRIDGE_ADDRESS
 from problems import assert_diagnosed, places, repair, wait_for_log, whole_second
 from roots import OPENSSL
@@ -236,3 +241,94 @@ def test_missing_bundle_keeps_mail_from_leaving_and_the_present_one_is_named(
         shown("trustcerts-path-gone", "repaired", machine)
         machine.write(BUNDLE, trusted)
         machine.run("rm /etc/courier/esmtproutes")
+
+
+def trusting() -> ssl.SSLContext:
+    """The stock certificates are self-signed."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def imap(machine: Machine, starttls: bool) -> bool:
+    """Whether alice can log in on port 143."""
+    with imaplib.IMAP4(machine.address, 143, timeout=30) as client:
+        if starttls:
+            client.starttls(trusting())
+        try:
+            return client.login(ALICE, ALICE_PASSWORD)[0] == "OK"
+        except imaplib.IMAP4.error:
+            return False
+
+
+def pop3(machine: Machine, starttls: bool) -> bool:
+    """Whether alice can log in on port 110."""
+    client = poplib.POP3(machine.address, 110, timeout=30)
+    try:
+        if starttls:
+            client.stls(trusting())
+        client.user(ALICE)
+        return client.pass_(ALICE_PASSWORD).startswith(b"+OK")
+    except poplib.error_proto:
+        return False
+    finally:
+        client.close()
+
+
+def submission(machine: Machine, starttls: bool) -> bool:
+    """Whether alice can log in on port 587."""
+    with smtplib.SMTP(machine.address, 587, local_hostname="client.example.test", timeout=30) as client:
+        client.ehlo()
+        if starttls:
+            client.starttls(context=trusting())
+            client.ehlo()
+        answer = client.docmd("AUTH", "PLAIN " + b64encode(f"\0{ALICE}\0{ALICE_PASSWORD}".encode()).decode())
+        return answer[0] == 235
+
+
+LOGINS = (imap, pop3, submission)
+ALL_UNITS = f"{IMAP} courier-pop courier-pop-ssl courier-mta courier-msa courier-mta-ssl"
+
+
+def test_passwords_in_the_clear_are_found_and_refused_after_the_repair(
+    shared: Callable[[str], Managed], release: str, shown: Shown, recorded: Recorded
+) -> None:
+    host = shared(release)
+    machine = host.machine
+    issue = "plain-auth-without-tls"
+    shipped = {
+        f"{IMAPD_SSL} IMAP_TLS_REQUIRED": "port 143 takes passwords without TLS",
+        "/etc/courier/pop3d-ssl POP3_TLS_REQUIRED": "port 110 takes passwords without TLS",
+    }
+    with kept(machine, "imapd-ssl", "pop3d-ssl", "esmtpd", units=ALL_UNITS):
+        assert places(host, issue) == shipped
+        machine.configure("esmtpd", ESMTPAUTH="PLAIN LOGIN CRAM-MD5")
+        restart(machine, ALL_UNITS)
+        since = time.time()
+        assert [login(machine, False) for login in LOGINS] == [True, True, True]
+        wait_for_log(machine, "protocol=IMAP", since)
+        without_tls = "journalctl -q -t imapd -t pop3d -o cat | grep 'LOGIN, user=' | grep -v 'starttls=1\\|stls=1'"
+        assert machine.run(without_tls).stdout.startswith(f"LOGIN, user={ALICE}, ip=[")
+        assert places(host, issue) == shipped | {
+            "/etc/courier/esmtpd ESMTPAUTH": "port 25, 587 offers LOGIN and PLAIN without TLS"
+        }
+        recorded(issue, "broken", machine, "allow=require-tls")
+        assert set(repair(host, issue, "require-tls")) == {
+            *shipped,
+            "/etc/courier/esmtpd ESMTPAUTH",
+            "/etc/courier/esmtpd ESMTPAUTH_TLS",
+        }
+        machine.wait_ready()
+        with smtplib.SMTP(machine.address, 587, timeout=30) as client:
+            assert b"AUTH CRAM-MD5" in client.ehlo("client.example.test")[1]
+        assert [imap(machine, False), pop3(machine, False)] == [False, False]
+        by_hand = "exec 3<>/dev/tcp/localhost/143; printf 'a LOGIN alice x\\r\\n' >&3; timeout 2 cat <&3 | grep ^a"
+        assert machine.run(["bash", "-c", by_hand]).stdout == "a NO STARTTLS required\r\n"
+        machine.configure("esmtpd", ESMTPAUTH="")
+        restart(machine, ALL_UNITS)
+        assert not submission(machine, False)
+        assert [login(machine, True) for login in LOGINS] == [True, True, True]
+        assert machine.send(ALICE, "without-tls").startswith("250 "), "other servers need no TLS"
+        recorded(issue, "healthy", machine)
+        shown(issue, "repaired", machine)

@@ -15,7 +15,7 @@ That is GnuTLS (Debian). With OpenSSL it is:
 imapd-ssl: ip=[::ffff:192.0.2.7], couriertls: connect: error:0A0000EB:SSL routines::no application protocol
 ```
 
-Ports 143 and 110 log nothing after `STARTTLS`.
+After `STARTTLS` on port 143 nothing is logged.
 
 ## What it breaks
 
@@ -53,7 +53,8 @@ New, (NONE), Cipher is (NONE)
     ```
 
 `courier.fix alpn-rejects-clients` does this: a setting with `@o` is commented out, for that is what it says; one that
-lacks its own protocol gets the shipped value. The services are restarted; open sessions stay.
+lacks its own protocol gets the shipped value. The services are restarted; their open sessions end, and
+mail programs connect again.
 
 ## Undo
 
@@ -90,7 +91,7 @@ ISSUE = Issue(
     component="tls",
     severity=Severity.MEDIUM,
     affects=Affects(since="1.1.0"),
-    interrupts="the services whose file is changed, for the second of a restart; open sessions stay",
+    interrupts="the services whose file is changed, for the second of a restart; their open sessions end",
     allows=("delete-expired-mail",),
     look=(
         "grep -d skip -E '^TLS_ALPN=' /etc/courier/*",

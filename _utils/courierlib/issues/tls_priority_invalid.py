@@ -10,7 +10,7 @@ write:errno=104
 New, (NONE), Cipher is (NONE)
 ```
 
-The log has no error. Ports 993, 995 and 465 log nothing at all, not even the connection.
+The log has no error. Ports 993 and 465 log nothing at all, not even the connection.
 
 ## What it breaks
 
@@ -51,8 +51,8 @@ in Courier's files name `HIGH`, `MEDIUM`, `LOW` and `ALL` too: GnuTLS refuses th
     ```
 
 `courier.fix tls-priority-invalid allow=default-tls-priority` does steps 1 and 3. TLS comes back with the defaults of
-GnuTLS, and these may allow TLS 1.0 and 1.1: that is why it needs your leave. The services are restarted; open sessions
-stay.
+GnuTLS, and these may allow TLS 1.0 and 1.1: that is why it needs your leave. The services are restarted; their open
+sessions end, and mail programs connect again.
 
 ## Undo
 
@@ -83,7 +83,7 @@ ISSUE = Issue(
     component="tls",
     severity=Severity.HIGH,
     affects=Affects(tls="gnutls"),
-    interrupts="the services whose file is changed, for the second of a restart; open sessions stay",
+    interrupts="the services whose file is changed, for the second of a restart; their open sessions end",
     allows=("default-tls-priority", "delete-expired-mail"),
     look=(
         "grep -d skip -E '^TLS_PRIORITY=' /etc/courier/* || echo 'TLS_PRIORITY is not set'",

@@ -59,8 +59,8 @@ New, TLSv1.0, Cipher is ECDHE-RSA-AES256-SHA
     ```
 
 `courier.fix tls-settings-ignored allow=refuse-old-tls` does step 1 where `TLS_PROTOCOL` says what you wanted. Clients
-that speak nothing but TLS 1.0 are then refused; that is why it needs your leave. The services are restarted; sessions
-that are open stay open.
+that speak nothing but TLS 1.0 are then refused; that is why it needs your leave. The services are restarted; their open
+sessions end, and mail programs connect again.
 
 ## Undo
 
@@ -96,7 +96,7 @@ ISSUE = Issue(
     component="tls",
     severity=Severity.MEDIUM,
     affects=Affects(),
-    interrupts="the services whose file is changed, for the second of a restart; open sessions stay",
+    interrupts="the services whose file is changed, for the second of a restart; their open sessions end",
     allows=("refuse-old-tls", "delete-expired-mail"),
     look=(
         "ldd /usr/bin/couriertls | grep -oE 'lib(gnutls|ssl)[.]so[.0-9]*' | sort -u",
