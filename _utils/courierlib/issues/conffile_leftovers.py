@@ -55,9 +55,8 @@ shows, for each settings file, what the package's new version says otherwise.
 
 2. Beside a settings file: read what differs, take over what you need into your own file, and delete the leftover.
 
-Nothing is interrupted by it.
-
-Courier's states only report these files: what is in them may be wanted, and only you know.
+A restart of `courier` restarts the SMTP listeners with it; else nothing is interrupted. No state removes these files:
+what is in them may be wanted, and only you know.
 
 ## Undo
 
