@@ -10,7 +10,7 @@ from courierlib.services import Service, Systemd
 if TYPE_CHECKING:
     from courierlib.host import Host
 
-_FLAGS: Mapping[str, tuple[str, str]] = {
+FLAGS: Mapping[str, tuple[str, str]] = {
     "smtp": ("esmtpd", "ESMTPDSTART"),
     "msa": ("esmtpd-msa", "ESMTPDSTART"),
     "smtps": ("esmtpd-ssl", "ESMTPDSSLSTART"),
@@ -40,5 +40,5 @@ def _by_unit(host: Host) -> bool:
 
 
 def _flagged(host: Host, service: Service) -> bool:
-    flags = [_FLAGS[role] for role in service.roles if role in _FLAGS]
+    flags = [FLAGS[role] for role in service.roles if role in FLAGS]
     return not flags or any(host.settings(name).get(flag).lower().startswith("y") for name, flag in flags)
