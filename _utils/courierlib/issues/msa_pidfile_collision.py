@@ -24,8 +24,9 @@ A service that is running goes on until it is restarted. The trouble comes with 
 ## Check by hand
 
 The first command says which PID file systemd waits for, the second which one Courier writes. Each service has one of
-its own, and both say the same. The first may leave out a service that is stopped: ask for that one by its name. `esmtpd-msa` and `esmtpd-ssl` are read on top of `esmtpd`: where `esmtpd-msa` has no
-`PIDFILE`, it has that of `esmtpd`.
+its own, and both say the same. `esmtpd-msa` and `esmtpd-ssl` are read on top of `esmtpd`: where `esmtpd-msa` has no
+`PIDFILE`, it has that of `esmtpd`. The first command may leave out a service that is stopped: ask for that one by its
+name.
 
 ## Fix by hand
 
