@@ -150,7 +150,9 @@ def _mailbox(host: Host, account: Account, default: str, names: _Names) -> Mailb
     home = names.of(account.home) if account.home.startswith("/") else None
     if not account.maildir and not default:
         return Mailbox(account, "", False, home, None, ())
-    path = posixpath.normpath(posixpath.join(account.home, account.maildir or default))
+    path = posixpath.join(account.home, account.maildir or default)
+    if "//" in path or "/." in path or path[-1] == "/":
+        path = posixpath.normpath(path)
     try:
         found = host.stat(path)
     except Unreadable:

@@ -182,3 +182,10 @@ def test_too_many_accounts_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("courierlib.maildirs.MAX_ACCOUNTS", 1)
     (unknown,) = issue.check(mailbox_host(tmp_path, accounts=ALICE + BOB))
     assert unknown.reason == "only the first 1 of 2 accounts were looked at"
+
+
+@pytest.mark.parametrize("maildir", ["./Maildir/", "Maildir", "../bob//Maildir", f"{BOBS}/"])
+def test_maildir_of_authlib_may_be_relative_to_the_home(tmp_path: Path, maildir: str) -> None:
+    account = f"bob@virt.example.test\t900\t900\t/srv/mail/bob\t{maildir}\t\n"
+    host = mailbox_host(tmp_path, without(f"{BOBS}/new"), accounts=account)
+    assert list(found(issue, host)) == [BOBS]

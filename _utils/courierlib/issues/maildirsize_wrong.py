@@ -64,8 +64,8 @@ The message arrives, and the file has been written anew:
 ```console
 # cat /srv/mail/bob/Maildir/maildirsize
 6000S
-         320            1
-         320            1
+           0            0
+         318            1
 ```
 
 ## Why it happens

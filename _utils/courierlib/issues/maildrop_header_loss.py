@@ -34,7 +34,9 @@ Tell maildrop the headers, which Courier has put into the environment. Keep a co
 ```console
 # cp -p /etc/courier/courierd /root/courierd.before
 # grep -n -A2 '^DEFAULTDELIVERY' /etc/courier/courierd
-125:DEFAULTDELIVERY='| /usr/bin/maildrop -V 1'
+135:DEFAULTDELIVERY='| /usr/bin/maildrop -V 1'
+136-
+137-##NAME: MAILDROPDEFAULT:0
 ```
 
 Put `-A "$DTLINE" -A "$RPLINE" -f "$SENDER"` directly after `maildrop`, with the whole value in single quotes:
@@ -67,7 +69,7 @@ The next message begins with the two lines:
 
 ```console
 # head -n 2 /home/alice/Maildir/new/*
-Delivered-To: fresh@mx17.example.test
+Delivered-To: alice@mx11.example.test
 Return-Path: <x@client.example.test>
 ```
 
