@@ -54,13 +54,13 @@ def test_the_start_page_leads_to_every_grave_problem():
 
 
 def test_the_start_page_names_every_problem_that_answers_432():
-    (item,) = [item for item in re.split(r"^\* ", WRITTEN["index.md"], flags=re.MULTILINE) if "`432 " in item]
+    items = [item for item in re.split(r"^\* ", WRITTEN["index.md"], flags=re.MULTILINE) if "`432 " in item]
     answering = [
         entry.id for entry in catalogue.load().values() if "`432" in entry.article.partition("## What it breaks")[0]
     ]
     assert len(answering) > 2
     for issue in answering:
-        assert f"(i/{issue}.md)" in item, issue
+        assert any(f"(i/{issue}.md)" in item for item in items), issue
 
 
 def test_no_generated_page_hides_a_written_one():

@@ -1,4 +1,4 @@
-"""
+r"""
 POP3 takes commands from before the TLS handshake for commands of the encrypted session (CVE-2021-38084)
 
 ## What you see
