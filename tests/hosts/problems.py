@@ -10,7 +10,13 @@ from fleet import Managed
 from machine import Machine
 
 LEFT_TO_THE_OPERATOR = frozenset(
-    {"certificate-default", "imap-search-depth", "plain-auth-without-tls", "pop3-stls-injection"}
+    {
+        "certificate-default",
+        "database-missing",
+        "imap-search-depth",
+        "plain-auth-without-tls",
+        "pop3-stls-injection",
+    }
 )
 """True defects of stock hosts that a highstate reports and does not repair."""
 
