@@ -83,7 +83,9 @@ def pairs(host: Host) -> tuple[Pair, ...]:
             continue
         separate = service.keyfile not in ("", service.certfile) and host.exists(service.keyfile)
         base = service.keyfile if separate else ""
-        users[service.certfile, base].append(service.name)
+        # Missing beside files for names it is certfile-base-missing, not a file that cannot be used.
+        if not (service.vhost_certfiles and _is_missing(host, service.certfile)):
+            users[service.certfile, base].append(service.name)
         for certfile in service.vhost_certfiles:
             name = certfile.removeprefix(f"{service.certfile}.")
             own = f"{service.keyfile}.{name}"
@@ -91,6 +93,13 @@ def pairs(host: Host) -> tuple[Pair, ...]:
             fallback = base if host.tls_library == "gnutls" and _is_address(name) else ""
             users[certfile, own if own in service.vhost_keyfiles else fallback].append(service.name)
     return tuple(Pair(certfile, keyfile, tuple(names)) for (certfile, keyfile), names in users.items())
+
+
+def _is_missing(host: Host, path: str) -> bool:
+    try:
+        return not host.exists(path)
+    except Unreadable:
+        return False
 
 
 def kept_by_certbot(host: Host, path: str) -> bool:

@@ -127,7 +127,7 @@ def test_a_certificate_for_root_alone_takes_starttls_from_smtp(
         wait_for_log(machine, "Permission denied", since)
         wait_for_log(machine, '"540 TLS not available."', since)
         gnutls = {"dh-params-unusable"} if release != OPENSSL else set()
-        assert_diagnosed(host, issue, since, "pem-unreadable", *gnutls)
+        assert_diagnosed(host, issue, since, "pem-unreadable", "certfile-base-missing", *gnutls)
         detail = "courier cannot read it: root:root 0600 (esmtpd, esmtpd-msa, esmtpd-ssl)"
         assert places(host, issue) == {ESMTPD: detail}
         recorded(issue, "broken", machine)
@@ -244,3 +244,29 @@ def test_the_certificate_of_the_package_is_refused_by_clients_that_check(
         assert host.audit(issues=issue)["clear"] == [issue]
         recorded(issue, "healthy", machine)
     shown(issue, "found", machine)
+
+
+def test_certificates_for_names_alone_are_not_enough(
+    shared: Shared, release: str, shown: Shown, recorded: Recorded
+) -> None:
+    issue = "certfile-base-missing"
+    host = shared(release)
+    machine = host.machine
+    with intact(machine):
+        machine.run("".join(f"mv {path} {path}.{MAIL};" for path in (ESMTPD, IMAPD)))
+        since = whole_second()
+        assert starttls(machine) == (False, 540)
+        assert not machine.handshake(993).ok
+        assert machine.handshake(993, arguments=["-servername", MAIL]).ok == (release != OPENSSL)
+        wait_for_log(machine, "No such file or directory", since)
+        wait_for_log(machine, '"540 TLS not available."', since)
+        gnutls = {"dh-params-unusable"} if release != OPENSSL else set()
+        assert_diagnosed(host, issue, since, "pem-unreadable", "key-unreadable-for-mailuser", *gnutls)
+        assert set(places(host, issue)) == {ESMTPD, IMAPD}
+        assert host.audit(issues="pem-unreadable")["clear"] == ["pem-unreadable"]
+        recorded(issue, "broken", machine)
+        made = {path: f"a link to {path.rpartition('/')[2]}.{MAIL}" for path in (ESMTPD, IMAPD)}
+        assert {path: change["new"] for path, change in repair(host, issue).items()} == made
+        assert starttls(machine) == (True, 220)
+        assert machine.handshake(993).ok
+    shown(issue, "repaired", machine)
