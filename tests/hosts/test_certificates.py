@@ -270,3 +270,37 @@ def test_certificates_for_names_alone_are_not_enough(
         assert starttls(machine) == (True, 220)
         assert machine.handshake(993).ok
     shown(issue, "repaired", machine)
+
+
+def test_a_session_cache_that_cannot_be_opened_takes_tls_down_with_gnutls(
+    shared: Shared, release: str, shown: Shown, recorded: Recorded
+) -> None:
+    issue = "tls-cache-broken"
+    host = shared(release)
+    machine = host.machine
+    path = "/var/cache/courier/imapcache"
+    with intact(machine):
+        machine.configure("imapd-ssl", TLS_CACHEFILE=path)
+        since = whole_second()
+        machine.run("systemctl restart courier-imap courier-imap-ssl")
+        machine.wait_ready(993)
+        assert machine.handshake(993).ok == machine.handshake(143, starttls="imap").ok == (release == OPENSSL)
+        assert machine.handshake(995).ok
+        wait_for_log(machine, f"couriertls: {path}: No such file or directory", since)
+        wait_for_log(machine, f"touch: cannot touch '{path}': No such file or directory", since)
+        assert_diagnosed(host, issue, since, "pem-unreadable", "certfile-base-missing")
+        (detail,) = places(host, issue).values()
+        assert detail == f"TLS_CACHEFILE={path}: /var/cache/courier does not exist (imapd-ssl)"
+        recorded(issue, "broken", machine)
+        changes = repair(host, issue)
+        stock = "/var/lib/courier/couriersslimapcache"
+        # Debian 12 has the names of IMAP and POP3 the other way round.
+        other = "/var/lib/courier/couriersslpop3cache"
+        changed = changes["/etc/courier/imapd-ssl TLS_CACHEFILE"]
+        assert changed == {"old": path, "new": other if release == "bookworm" else stock}
+        machine.wait_ready(993)
+        assert machine.handshake(993).ok
+        assert machine.handshake(143, starttls="imap").ok
+    machine.run("systemctl restart courier-imap courier-imap-ssl")
+    machine.wait_ready(993)
+    shown(issue, "repaired", machine)
