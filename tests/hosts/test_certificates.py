@@ -304,3 +304,49 @@ def test_a_session_cache_that_cannot_be_opened_takes_tls_down_with_gnutls(
     machine.run("systemctl restart courier-imap courier-imap-ssl")
     machine.wait_ready(993)
     shown(issue, "repaired", machine)
+
+
+def test_a_certificate_for_a_name_that_the_mail_user_cannot_read_is_passed_over(
+    shared: Shared, release: str, shown: Shown, recorded: Recorded
+) -> None:
+    issue = "vhost-certificate-unreadable"
+    host = shared(release)
+    machine = host.machine
+    with intact(machine):
+        for path in (ESMTPD, IMAPD):
+            machine.write(f"{path}.{MAIL}", Authority().pem(MAIL), mode=0o600)
+        assert presented(machine, 993, MAIL) == MAIL
+        assert presented(machine, 465, MAIL) == presented(machine, 25, MAIL, "smtp") == "localhost"
+        assert set(places(host, issue)) == {f"{ESMTPD}.{MAIL}"}
+        recorded(issue, "broken", machine)
+        assert set(repair(host, issue)) == {f"{ESMTPD}.{MAIL}"}
+        assert presented(machine, 465, MAIL) == presented(machine, 25, MAIL, "smtp") == MAIL
+    shown(issue, "repaired", machine)
+
+
+def test_a_certificate_that_is_presented_for_the_name_of_another_is_found(
+    shared: Shared, release: str, shown: Shown, recorded: Recorded
+) -> None:
+    issue = "vhost-certificate-shadows"
+    host = shared(release)
+    machine = host.machine
+    authority = Authority()
+    with intact(machine):
+        machine.write(IMAPD, authority.pem(IMAP))
+        machine.write(f"{IMAPD}.{MAIL}", authority.pem(MAIL), mode=0o640, owner="root:courier")
+        assert presented(machine, 993, IMAP) == IMAP
+        assert host.audit(issues=issue)["clear"] == [issue]
+        # With GnuTLS a file for a domain stands for what is below it.
+        machine.run(f"mv {IMAPD}.{MAIL} {IMAPD}.example.test")
+        assert presented(machine, 993, MAIL) == (IMAP if release == OPENSSL else MAIL)
+        assert presented(machine, 993, IMAP) == (IMAP if release == OPENSSL else MAIL)
+        for_name = "example.test" if release == OPENSSL else IMAP
+        assert (
+            f"presented for {for_name}, but its certificate is for {MAIL}"
+            in (places(host, issue)[f"{IMAPD}.example.test"])
+        )
+        machine.run(f"mv {IMAPD}.example.test {IMAPD}.{IMAP}")
+        assert presented(machine, 993, IMAP) == MAIL
+        assert f"presented for {IMAP}, but" in places(host, issue)[f"{IMAPD}.{IMAP}"]
+        recorded(issue, "broken", machine)
+    shown(issue, "found", machine)
