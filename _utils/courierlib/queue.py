@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,23 @@ PURGED_AFTER = 48 * 3600
 
 
 @dataclass(frozen=True)
+class Taken:
+    """A message that courierd has taken from ``tmp``.
+
+    Args:
+        path: of its envelope, below ``msgs``.
+        number: in the envelope's name.
+        arrived: seconds since the epoch.
+        written: when courierd last wrote to the envelope.
+    """
+
+    path: str
+    number: int
+    arrived: float
+    written: float
+
+
+@dataclass(frozen=True)
 class Queue:
     """What waits.
 
@@ -27,12 +45,14 @@ class Queue:
         oldest: when the oldest of them arrived, seconds since the epoch; None if nothing waits.
         bounded: the queue is larger than MAX_FILES: ``messages`` is a minimum, ``oldest`` may be older.
         perishable: messages that courierd deletes, undelivered, if it is started within the next hour.
+        taken: those in ``msgs``.
     """
 
     messages: int
     oldest: float | None
     bounded: bool
     perishable: int = 0
+    taken: tuple[Taken, ...] = ()
 
 
 def read(host: Host) -> Queue:
@@ -46,10 +66,11 @@ def read(host: Host) -> Queue:
     """
     seen = messages = perishable = 0
     oldest: float | None = None
+    taken: list[Taken] = []
     for area, directory, names in _directories(host):
         for control in _controls(area, names):
             if seen >= MAX_FILES:
-                return Queue(messages, oldest, True, perishable)
+                return Queue(messages, oldest, True, perishable, tuple(taken))
             seen += 2
             envelope, text = (host.stat(f"{directory}/{name}") for name in (control, f"D{control[1:]}"))
             if envelope is None:
@@ -59,8 +80,41 @@ def read(host: Host) -> Queue:
             # The text is written once; courierd goes on writing to the envelope.
             arrived = min(found.mtime for found in (envelope, text) if found)
             oldest = arrived if oldest is None else min(oldest, arrived)
+            if area == "msgs" and control[1:].isdecimal():
+                taken.append(Taken(f"{directory}/{control}", int(control[1:]), arrived, envelope.mtime))
             perishable += area == "tmp" and envelope.mtime < time.time() - PURGED_AFTER + 3600
-    return Queue(messages, oldest, False, perishable)
+    return Queue(messages, oldest, False, perishable, tuple(taken))
+
+
+def schedule(host: Host) -> Mapping[int, float]:
+    """When courierd tries messages next, by the number of the envelope.
+
+    ``msgq/SLOT/Cnumber.time`` are further names of envelopes in ``msgs`` (read: courier/libs/comqueuename.c, 1.4.1).
+
+    Raises:
+        Unreadable: a directory may not be read.
+    """
+    area = f"{host.layout.localstatedir}/msgq"
+    times: dict[int, float] = {}
+    for slot in host.listdir(area):
+        if not slot.isdecimal():
+            continue
+        for name in host.listdir(f"{area}/{slot}"):
+            number, _, due = name[1:].partition(".")
+            if name[0] == "C" and number.isdecimal() and due.isdecimal():
+                times[int(number)] = max(float(due), times.get(int(number), 0))
+    return times
+
+
+def expires(host: Host, path: str) -> float | None:
+    """When a message is returned to its sender, as its envelope says; None if it does not.
+
+    Raises:
+        Unreadable: the envelope cannot be read.
+    """
+    # COMCTLFILE_EXPIRES (read: courier/libs/comctlfile.h, submit2.C, 1.4.1).
+    found = re.search(rb"^E([0-9]+)$", host.read(path), re.MULTILINE)
+    return float(found[1]) if found else None
 
 
 def allow_start(queue: Queue) -> str:

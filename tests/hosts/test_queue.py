@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from lab import ALICE, NAMES, Machine
-from problems import places, repair
+from problems import assert_diagnosed, places, repair, wait_for_log, whole_second
 
 SPOOL = "/var/lib/courier"
 OWN_FILES = {
@@ -104,3 +104,98 @@ def test_boot_empties_queue_and_configuration_until_the_lines_are_overridden(
     repair(host, issue)
     assert not machine.exists("/etc/tmpfiles.d/courier-imap.conf")
     shown(issue, "repaired", machine)
+
+
+def on_a_small_spool(machine: Machine, options: str) -> None:
+    """Put the spool on a file system of its own, and start Courier on it."""
+    machine.run("systemctl stop courier courierfilter")
+    machine.run(f"cp -a {SPOOL} /root/spool; mount -t tmpfs -o mode=755,{options} tmpfs {SPOOL}")
+    machine.run(f"cp -a /root/spool/. {SPOOL}; rm -r /root/spool")
+    start(machine)
+
+
+def off_the_small_spool(machine: Machine) -> None:
+    machine.run(f"systemctl stop courier courierfilter; umount {SPOOL}")
+    start(machine)
+
+
+def start(machine: Machine) -> None:
+    machine.run("systemctl start courierfilter courier courier-mta courier-msa courier-mta-ssl")
+    machine.wait_ready()
+
+
+def leave_blocks(machine: Machine, directory: str, blocks: int) -> None:
+    """Fill a file system of 4 KiB blocks up to so many."""
+    machine.run(
+        f"cd {directory}; rm -f filler; left=$(df -k --output=avail . | tail -n 1);"
+        f"head -c $((left * 1024 - {blocks} * 4096)) /dev/zero >filler"
+    )
+
+
+def test_mail_is_refused_when_the_spool_is_full_and_waits_when_maildirs_are(
+    shared, release: str, shown: Shown, recorded: Recorded
+) -> None:
+    host, issue = shared(release), "spool-full"
+    machine = host.machine
+    since = whole_second()
+    on_a_small_spool(machine, "size=2m")
+    assert machine.send(ALICE, "with-room").startswith("250 ")
+    assert machine.arrived("with-room")
+    leave_blocks(machine, SPOOL, 109)
+    assert machine.send(ALICE, "109-blocks") == "431 Mail system full."
+    leave_blocks(machine, SPOOL, 0)
+    assert machine.send(ALICE, "no-block") == "432 Service temporarily unavailable."
+    wait_for_log(machine, "submitclient: EOF from submit.", since)
+    assert_diagnosed(host, issue, since, "mailuser-still-daemon", "spool-wrong-owner", "stale-daemon-processes")
+    assert "0 KiB and" in places(host, issue)[SPOOL]
+    recorded(issue, "broken", machine)
+    off_the_small_spool(machine)
+
+    on_a_small_spool(machine, "size=2m,nr_inodes=140")
+    assert machine.send(ALICE, "no-inodes") == "431 Mail system full."
+    assert "inodes left for the spool: SMTP answers 431" in places(host, issue)[SPOOL]
+    off_the_small_spool(machine)
+
+    maildir = "/home/alice/Maildir"
+    machine.run(f"mount -t tmpfs -o size=64k,uid=$(id -u alice),gid=$(id -g alice) tmpfs {maildir}")
+    machine.run(f"cd {maildir}; mkdir tmp new cur; chown alice:alice *")
+    leave_blocks(machine, maildir, 0)
+    since = whole_second()
+    assert machine.send(ALICE, "waits-for-room").startswith("250 ")
+    wait_for_log(machine, "maildir.close: ./Maildir: No space left on device", since)
+    assert_diagnosed(host, issue, since)
+    assert set(places(host, issue)) == {maildir}
+    machine.run(f"umount {maildir}; find {SPOOL}/track -type f -delete; courier flush")
+    assert machine.arrived("waits-for-room")
+    assert host.audit(issues=issue)["clear"] == [issue]
+    shown(issue, "found", machine)
+
+
+def test_local_mail_is_lost_with_an_empty_default_domain(
+    shared, release: str, shown: Shown, recorded: Recorded
+) -> None:
+    host, issue = shared(release), "defaultdomain-empty"
+    machine = host.machine
+    as_alice = "setpriv --reuid alice --regid alice --init-groups sendmail"
+    machine.write("/etc/courier/aliases/own", "sales: alice\n")
+    machine.run("makealiases")
+    since = whole_second()
+    machine.run(f"{as_alice} alice", input="Subject: lost-mail\n\nlost-mail\n")
+    wait_for_log(machine, "553 Syntax error: alice@", since)
+    wait_for_log(machine, "from=<#@[]>,addr=<postmaster@>: No such domain.", since)
+    assert_diagnosed(host, issue, since)
+    assert machine.arrived("lost-mail", timeout=0) is None
+    assert "lost-mail" not in queued(machine, "msgs") + queued(machine, "tmp")
+    assert set(places(host, issue)) == {"/etc/courier/defaultdomain"}
+    recorded(issue, "broken", machine)
+    repair(host, issue)
+    recorded(issue, "healthy", machine)
+    machine.wait_ready()
+    machine.run(f"{as_alice} alice", input="Subject: kept-mail\n\nkept-mail\n")
+    assert machine.arrived("kept-mail")
+    assert machine.send("sales", "by-an-alias").startswith("250 ")
+    assert machine.arrived("by-an-alias")
+    shown(issue, "repaired", machine)
+    machine.run("rm /etc/courier/aliases/own /etc/courier/aliases.dat; echo >/etc/courier/defaultdomain")
+    machine.run("systemctl restart courier")
+    machine.wait_ready()
