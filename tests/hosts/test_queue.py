@@ -199,3 +199,32 @@ def test_local_mail_is_lost_with_an_empty_default_domain(
     machine.run("rm /etc/courier/aliases/own /etc/courier/aliases.dat; echo >/etc/courier/defaultdomain")
     machine.run("systemctl restart courier")
     machine.wait_ready()
+
+
+def test_a_message_without_its_name_in_msgq_is_never_tried(
+    shared, release: str, shown: Shown, recorded: Recorded
+) -> None:
+    host, issue = shared(release), "queue-stuck"
+    machine = host.machine
+    defer(machine, "stuck")
+    machine.run(f"systemctl stop courier; find {SPOOL}/msgs -type f -exec touch -d '-2 days' {{}} +")
+    start(machine)
+    assert host.audit(issues=issue)["clear"] == [issue], "deferred for two days, and nothing is wrong"
+    machine.run(f"systemctl stop courier; find {SPOOL}/msgq -type f -delete")
+    machine.run(f"rm /home/alice/.courier; find {SPOOL}/track -type f -delete")
+    start(machine)
+    machine.run("courier flush")
+    assert machine.arrived("stuck", timeout=2) is None
+    assert "stuck" in queued(machine, "msgs")
+    assert "1 message(s) have no name in msgq" in places(host, issue)[f"{SPOOL}/msgs"]
+    recorded(issue, "broken", machine)
+    machine.run(
+        f"""set -e; cd {SPOOL}
+        now=$(date +%s); slot=msgq/${{now%????}}
+        install -d -o courier -g courier $slot
+        for c in msgs/*/C*; do n=${{c##*/C}}; ls msgq/*/C$n.* >/dev/null 2>&1 || ln "$c" "$slot/C$n.$now"; done
+        systemctl restart courier"""
+    )
+    assert machine.arrived("stuck")
+    assert host.audit(issues=issue)["clear"] == [issue]
+    shown(issue, "found", machine)

@@ -7,7 +7,9 @@ import realistic
 from lab import ALICE, BOB, NAMES
 from problems import LEFT_TO_THE_OPERATOR
 
-TRUE_DEFECTS: dict[str, dict[str, str]] = {name: {} for name in NAMES}
+_BY_AN_INSTALLATION_WITHOUT_QUESTIONS = {"defaultdomain-empty": "test_queue: mail of a local user is lost"}
+
+TRUE_DEFECTS: dict[str, dict[str, str]] = {name: dict(_BY_AN_INSTALLATION_WITHOUT_QUESTIONS) for name in NAMES}
 """Findings of stock hosts, by base and id, each with the proof that it is one."""
 
 TRUE_ON_A_REAL_HOST: dict[str, dict[str, str]] = {}

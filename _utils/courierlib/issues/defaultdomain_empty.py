@@ -96,7 +96,7 @@ ISSUE = Issue(
     known=(
         "run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6: the file that an installation without questions has written: "
         "mail of a local user to a local user, the bounce and the report to the postmaster, all gone",
-        "run: trixie 1.4.1: RCPT TO:<postmaster>: 513 Syntax error.",
+        "run: trixie 1.4.1: `RCPT TO:<postmaster>` is answered by `513 Syntax error.`",
         "run: forky 2.0.6: makealiases stores `root@: postmaster@`",
         "read: courier/libs/cdefaultdomain.c, cread1l.c, cme.c, 1.4.1",
         "read: debian/courier-mta.postinst, 1.4.1-3: writes the file at each configuration",
