@@ -1,4 +1,4 @@
-"""Messages that wait, seen in the queue's files: ``mailq`` asks courierd, and says 0 when courierd is down."""
+"""Messages that wait, seen in the queue's files: ``mailq`` lists ``msgs`` alone, and nothing of what is in ``tmp``."""
 
 from __future__ import annotations
 

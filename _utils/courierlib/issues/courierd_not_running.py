@@ -13,7 +13,7 @@ A working host goes on with lines from `courierd` (`newmsg`, `started`) and `cou
 delivered.`). Here they are missing. `systemctl --failed` may show `courier.service`, or nothing at all if somebody
 masked or stopped it.
 
-`mailq` says `0 messages.`, even with a full queue: it asks courierd, and courierd is not there.
+`mailq` says `0 messages.`: it lists what courierd has taken, and courierd takes nothing.
 
 ## What it breaks
 

@@ -3,8 +3,9 @@ Messages stay in the queue for ever: courierd does not know of them, or does not
 
 ## What you see
 
-`mailq` shows fewer messages than there are files, or messages that are older than a week. For a message that courierd
-does not know of, the log has its `newmsg` line, and nothing after it, not even after a restart.
+`mailq` lists messages that are never tried, or that are older than a week. For a message that courierd does not know
+of, the log has its `newmsg` line and the attempts of before, and then nothing more, not even after a restart or
+`courier flush`.
 
 ## What it breaks
 
@@ -47,7 +48,7 @@ There is nothing to undo: what was delivered stays delivered.
 
 ## How to see that it worked
 
-`mailq` prints the messages, and the log has `started,id=…` for each.
+The log has `started,id=…` for each message, and `mailq` lists those that are deferred again.
 
 ## Why it happens
 
@@ -77,7 +78,7 @@ ISSUE = Issue(
         "find /var/lib/courier/msgq -name 'C[0-9]*' | wc -l",
         "mailq",
     ),
-    tell="`find` counts more envelopes below `msgs` than names below `msgq`, or `mailq` shows mail older than a week.",
+    tell="`find` counts more envelopes below `msgs` than names below `msgq`, or `mailq` lists mail older than a week.",
     bites=("queue", "courierd"),
     known=(
         "run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6: the name in msgq of a deferred message removed: not tried "

@@ -62,9 +62,10 @@ courierlocal: …,success: Message delivered.
 
 ## Why it happens
 
-Courier stops before the last byte: `submit` wants room for ten messages at a time, at least 150 inodes (50 more for ten
-`MAXSUBMITTERS` above ten), and courierd puts off what waits when it has less than 100 inodes and two for each message
-that it holds. It checks for 100 to 109 free blocks only: with less it goes on until the file system is full.
+Courier stops before everything is used up. `submit` wants 150 free inodes (50 more for every ten `MAXSUBMITTERS` above
+ten), and courierd puts off what waits when less than 900 are left: 100, and two for each of the 400 messages that it
+holds in memory (`queuehi`). Of blocks, `submit` looks for 100 to 109 free ones only: with less it accepts mail, until
+the file system is full to the last one.
 """
 
 from collections.abc import Iterator
@@ -89,6 +90,7 @@ ISSUE = Issue(
         "run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6: a spool of 2 MiB without a free block, with 109 of them, and "
         "with 140 inodes; a Maildir without a free block",
         "run: trixie 1.4.1: with 12 free blocks mail is accepted",
+        "read: libs/imap/imapd.c, 1.4.1: `Cannot create message - no write permission or out of disk space.`",
         "read: checkfreespace() in courier/submit.C, diskspacelow() in courier/courierd.C, 1.4.1",
     ),
     signatures=(
