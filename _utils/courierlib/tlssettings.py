@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from courierlib import settings as grammar
@@ -85,16 +85,16 @@ def comment_out(host: Host, value: Value, *, allow: str = "", restart: bool = Tr
         allow: as for Action.
         restart: whether the daemons that get it must be restarted.
     """
-    roles = _roles(value) if restart else ()
-    return EditFile(
-        path=value.path,
-        setting=value.name,
-        edit=lambda content: grammar.comment_out(content, value.name),
-        allow=_allow(host, roles, allow),
-        restarts=roles,
+    action = edit(
+        host,
+        value,
+        value.name,
+        lambda content: grammar.comment_out(content, value.name),
         old=value.value,
         new="commented out",
+        allow=allow,
     )
+    return action if restart else replace(action, restarts=(), allow=allow)
 
 
 def assign(host: Host, beside: Value, name: str, new: str, *, old: str, allow: str = "") -> EditFile:
@@ -104,11 +104,32 @@ def assign(host: Host, beside: Value, name: str, new: str, *, old: str, allow: s
         old: the present value in words.
         allow: as for Action.
     """
+    return edit(host, beside, name, lambda content: grammar.assign(content, name, new), old=old, new=new, allow=allow)
+
+
+def edit(
+    host: Host,
+    beside: Value,
+    name: str,
+    change: Callable[[bytes | None], bytes],
+    *,
+    old: str,
+    new: str,
+    allow: str = "",
+) -> EditFile:
+    """Change a setting in the file where a value stands, for the daemons that get that value.
+
+    Args:
+        change: as ``edit`` of EditFile.
+        old: the present value in words.
+        new: the wanted value in words.
+        allow: as for Action.
+    """
     roles = _roles(beside)
     return EditFile(
         path=beside.path,
         setting=name,
-        edit=lambda content: grammar.assign(content, name, new),
+        edit=change,
         allow=_allow(host, roles, allow),
         restarts=roles,
         old=old,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from installation import install, running
 
+from courierlib import settings
 from courierlib.host import Host
 from courierlib.issue import Severity, Unknown
 from courierlib.issues import plain_auth_without_tls as plain
@@ -145,3 +146,13 @@ def test_mechanisms_after_starttls_are_kept(root):
     host = host_with(root, (25, "::"))
     actions = list(plain.fix(host, list(plain.check(host))))
     assert {action.subject: action.new for action in actions} == {SMTP: "nothing"}
+
+
+def test_what_another_repair_takes_out_meanwhile_does_not_come_back(root):
+    put(root, "esmtpd", 'ESMTPAUTH="PLAIN CRAM-MD5"')
+    host = host_with(root, (25, "::"))
+    content = (root / "etc/courier/esmtpd").read_bytes().replace(b" CRAM-MD5", b"")
+    for action in plain.fix(host, list(plain.check(host))):
+        content = action.edit(content)
+    after = settings.evaluate([("", content)], {})
+    assert (after.get("ESMTPAUTH"), after.get("ESMTPAUTH_TLS")) == ("", "PLAIN")

@@ -97,10 +97,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
-from courierlib import tlssettings
+from courierlib import settings, tlssettings
 from courierlib.host import Host
 from courierlib.issue import Affects, Finding, Issue, Severity, Unknown
-from courierlib.plan import Action
+from courierlib.plan import Action, Refused
 from courierlib.tlssettings import Value
 
 ISSUE = Issue(
@@ -185,22 +185,47 @@ def fix(host: Host, findings: list[Finding]) -> Iterator[Action]:
             yield tlssettings.assign(host, value, value.name, "1", old=value.value or "not set", allow="require-tls")
             continue
         # ESMTPAUTH_TLS counts after STARTTLS, and ESMTPAUTH where it is empty (read: courieresmtpd.c, 1.4.1).
+        changes = {"ESMTPAUTH": (_without_plain, value.value, _left(value.value))}
         if not all(host.settings(daemon).get("ESMTPAUTH_TLS") for daemon in value.daemons):
-            yield tlssettings.assign(host, value, "ESMTPAUTH_TLS", value.value, old="not set", allow="require-tls")
-        left = " ".join(word for word in value.value.split() if word.upper() not in _PLAIN)
-        yield tlssettings.assign(host, value, "ESMTPAUTH", left, old=value.value, allow="require-tls")
+            changes = {"ESMTPAUTH_TLS": (_after_starttls, "not set", value.value)} | changes
+        for name, (change, old, new) in changes.items():
+            yield tlssettings.edit(host, value, name, change, old=old, new=new, allow="require-tls")
+
+
+def _after_starttls(content: bytes | None) -> bytes:
+    return settings.assign(content, "ESMTPAUTH_TLS", _present(content))
+
+
+def _without_plain(content: bytes | None) -> bytes:
+    return settings.assign(content, "ESMTPAUTH", _left(_present(content)))
+
+
+def _present(content: bytes | None) -> str:
+    """ESMTPAUTH as it is by now: another repair may have taken words out of it.
+
+    Raises:
+        Refused: only a shell could tell.
+    """
+    try:
+        return settings.evaluate([("", content or b"")], {}).get("ESMTPAUTH")
+    except Unknown as unknown:
+        raise Refused(unknown.reason) from unknown
+
+
+def _left(words: str) -> str:
+    return " ".join(word for word in words.split() if word.upper() not in _PLAIN)
 
 
 def _in_mailbox(host: Host, mailbox: _Mailbox) -> Iterator[Finding]:
     if mailbox.plain not in host.layout.scripts or not host.exists(host.conffile(mailbox.daemon)):
         return
-    settings = host.settings(mailbox.daemon)
-    required = settings.get(mailbox.required)
-    starttls = settings.get(mailbox.starttls)[:1] in ("y", "Y")
+    values = host.settings(mailbox.daemon)
+    required = values.get(mailbox.required)
+    starttls = values.get(mailbox.starttls)[:1] in ("y", "Y")
     if (_is_on(required) and (starttls or mailbox.always)) or not (ports := _reachable(host, mailbox.plain)):
         return
-    offered = {word.upper().removeprefix(mailbox.mechanism) for word in settings.get(mailbox.offered).split()} & _PLAIN
-    location = settings.where(mailbox.required)
+    offered = {word.upper().removeprefix(mailbox.mechanism) for word in values.get(mailbox.offered).split()} & _PLAIN
+    location = values.where(mailbox.required)
     path = location.path if location else host.conffile(mailbox.daemon)
     yield Finding(
         where=f"{path} {mailbox.required}",
