@@ -67,7 +67,10 @@ sed -i 's/^IMAP_TLS_REQUIRED=.*/IMAP_TLS_REQUIRED=1/' imapd-ssl
 sed -i 's/^POP3_TLS_REQUIRED=.*/POP3_TLS_REQUIRED=1/' pop3d-ssl
 echo 'TLS_PRIORITY="NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"' | tee -a esmtpd imapd-ssl pop3d-ssl > /dev/null
 printf '\nAUTH_REQUIRED=1\nESMTP_TLS_REQUIRED=1\n' >> esmtpd-msa
+# Otherwise the fifth start within ten seconds is refused.
+systemctl reset-failed 'courier*'
 systemctl restart courier-authdaemon
+systemctl reset-failed 'courier*'
 systemctl restart courier courier-mta courier-msa courier-mta-ssl
 systemctl restart courier-imap courier-imap-ssl courier-pop courier-pop-ssl
 """
