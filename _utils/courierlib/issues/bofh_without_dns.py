@@ -86,7 +86,7 @@ ISSUE = Issue(
     bites=("esmtpd", "submit", "courieresmtp"),
     known=(
         "run: trixie 1.4.1: an empty resolv.conf: no greeting within a minute; with -nodnslookup 417 after 155 seconds",
-        "run: bookworm 1.0.16, forky 2.0.6: an empty resolv.conf: no greeting",
+        "run: bookworm 1.0.16, trixie 1.4.1, forky 2.0.6: a name server on 127.0.0.53 that is not there: no greeting",
         "read: rfc1035_init_resolv in libs/rfc1035/rfc1035.c, courier/submit.C, 1.4.1",
     ),
     references=("https://www.courier-mta.org/FAQ.html",),
