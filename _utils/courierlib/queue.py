@@ -6,10 +6,12 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from courierlib.host import Host
+    from courierlib.tree import FileStat
 
 MAX_FILES = 20_000
 """Files looked at; a larger queue is reported as at least what was seen."""
@@ -67,12 +69,13 @@ def read(host: Host) -> Queue:
     seen = messages = perishable = 0
     oldest: float | None = None
     taken: list[Taken] = []
+    files = host.once(entries)
     for area, directory, names in _directories(host):
         for control in _controls(area, names):
             if seen >= MAX_FILES:
                 return Queue(messages, oldest, True, perishable, tuple(taken))
             seen += 2
-            envelope, text = (host.stat(f"{directory}/{name}") for name in (control, f"D{control[1:]}"))
+            envelope, text = (files.get(f"{directory}/{name}") for name in (control, f"D{control[1:]}"))
             if envelope is None:
                 # courierd took it away meanwhile.
                 continue
@@ -84,6 +87,18 @@ def read(host: Host) -> Queue:
                 taken.append(Taken(f"{directory}/{control}", int(control[1:]), arrived, envelope.mtime))
             perishable += area == "tmp" and envelope.mtime < time.time() - PURGED_AFTER + 3600
     return Queue(messages, oldest, False, perishable, tuple(taken))
+
+
+def entries(host: Host) -> Mapping[str, FileStat]:
+    """Envelopes and texts below ``tmp`` and ``msgs``, MAX_FILES at most; by path, with what lstat tells of them.
+
+    Raises:
+        Unreadable: a directory may not be read.
+    """
+    paths = (f"{directory}/{name}" for _, directory, names in _directories(host) for name in names if name[0] in "CD")
+    stats = ((path, host.stat(path, follow=False)) for path in islice(paths, MAX_FILES))
+    # courierd takes messages away meanwhile.
+    return {path: found for path, found in stats if found}
 
 
 def schedule(host: Host) -> Mapping[int, float]:

@@ -100,11 +100,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from courierlib import spool
+from courierlib import queue, spool
 from courierlib.host import Host
 from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown, Upgrade
 from courierlib.plan import Action, SetOwnership, StartService
-from courierlib.queue import allow_start
 from courierlib.startup import kept_down
 from courierlib.tree import FileStat
 
@@ -243,7 +242,7 @@ def check(host: Host) -> Iterator[Finding | Unknown]:
 def fix(host: Host, findings: list[Finding]) -> Iterator[Action]:
     """Yield one change of owner for each of them, and the start of what the wrong owner kept from starting."""
     # A courierd that can read tmp again deletes what is older than 48 hours there (see courierd-not-running).
-    allow = allow_start(host.queue)
+    allow = queue.allow_start(host.queue)
     for finding in findings:
         for wrong in finding.subject:
             yield SetOwnership(
@@ -284,15 +283,15 @@ def _entries(
 ) -> tuple[dict[str, list[_Wrong]], bool]:
     """Queue entries that the mail user cannot use, by area, and whether there are more entries than were looked at."""
     wrong: dict[str, list[_Wrong]] = {}
-    scheduled = _scheduled(host)
+    files = host.once(queue.entries)
     for seen, (area, path) in enumerate(_queue(host)):
         if seen >= MAX_ENTRIES:
             return wrong, True
-        found = host.stat(path, follow=False)
+        found = files.get(path) or host.stat(path, follow=False)
         if found is None or found.kind not in ("file", "dir"):
             continue
         if not _usable(found, mail, _need(found), 0):
-            links = 2 if found.inode in scheduled else 1
+            links = 2 if found.inode in host.once(_scheduled) else 1
             wrong.setdefault(area, []).append(_repaired(path, found, mail, strangers, links))
     return wrong, False
 
