@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from spoolhost import action_facts, queue_message, spool_host
 
+from courierlib import databases
 from courierlib.issues import defaultdomain_empty as issue
 
 PATH = "/etc/courier/defaultdomain"
@@ -46,11 +47,27 @@ def test_an_empty_first_line_is_found_and_the_file_removed(tmp_path: Path, conte
     assert fact.new == "none: mx.example.test counts"
 
 
+def aliases(root: Path, database: str) -> None:
+    """A source, what compiles it, and what it was compiled to."""
+    (root / "etc/courier/aliases").mkdir()
+    (root / "etc/courier/aliases/own").write_text("sales: alice\n")
+    (root / "usr/sbin/makealiases").touch()
+    (root / "etc/courier/aliases.dat").write_text(database)
+
+
 def test_aliases_are_built_again_where_they_are_used(tmp_path: Path) -> None:
-    host = host_with(tmp_path, {"defaultdomain": "\n", "aliases.dat": ""})
+    host = host_with(tmp_path, {"defaultdomain": "\n"})
+    aliases(tmp_path, "")
     facts = action_facts(issue.fix(host, list(issue.check(host))))
     assert [fact.kind for fact in facts] == ["RemoveFile", "RunProgram"]
     assert (facts[1].command, facts[1].makes) == (("/usr/sbin/makealiases",), ("/etc/courier/aliases.dat",))
+
+
+def test_a_database_with_the_last_copy_of_an_alias_is_kept_without_leave(tmp_path: Path, monkeypatch) -> None:
+    host = host_with(tmp_path, {"defaultdomain": "\n"})
+    aliases(tmp_path, "")
+    monkeypatch.setattr(databases.gdbm, "parse", lambda content, path: {"gone@": "alice@", "sales@": "alice@"})
+    assert {fact.allow for fact in action_facts(issue.fix(host, list(issue.check(host))))} == {"drop-entries"}
 
 
 @pytest.mark.parametrize(

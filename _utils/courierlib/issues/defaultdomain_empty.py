@@ -49,7 +49,10 @@ Debian's package writes the file anew at each upgrade, and takes the domain from
 ```
 
 `courier.fix defaultdomain-empty` removes the empty file, so that `me` or the host's name counts, where that is one of
-`locals`. Where it is not, it changes nothing, and you write the file. Delivery is interrupted for about a second.
+`locals`, and builds the aliases again. Where it is not, it changes nothing, and you write the file. It needs
+`allow=drop-entries` where `aliases.dat` has entries that `/etc/courier/aliases` has not any more: they would be gone.
+It needs `allow=delete-expired-mail` where courierd would delete mail as it starts: see `courierd-not-running`.
+Delivery is interrupted for about a second.
 
 ## Undo
 
@@ -75,9 +78,10 @@ into the file.
 
 from collections.abc import Iterator
 
+from courierlib import databases
 from courierlib.host import Host
 from courierlib.issue import Affects, Finding, Issue, Severity, Signature
-from courierlib.plan import Action, RemoveFile, RunProgram
+from courierlib.plan import Action, RemoveFile
 from courierlib.queue import allow_start
 
 ISSUE = Issue(
@@ -86,7 +90,7 @@ ISSUE = Issue(
     severity=Severity.CRITICAL,
     affects=Affects(),
     interrupts="delivery, for the second in which courierd is restarted",
-    allows=("delete-expired-mail",),
+    allows=("delete-expired-mail", "drop-entries"),
     look=(
         "od -c /etc/courier/defaultdomain",
         "head -n 5 /etc/courier/me /etc/courier/locals",
@@ -137,20 +141,16 @@ def check(host: Host) -> Iterator[Finding]:
 
 def fix(host: Host, findings: list[Finding]) -> Iterator[Action]:
     """Yield the end of the file, so that Courier takes the name of the host, and aliases with that domain."""
-    allow = allow_start(host.queue)
+    aliases = databases.named(host, "aliases")
+    built = aliases is not None and aliases.present and aliases.program
+    build = databases.build(host, aliases, old="addresses with an empty domain") if aliases and built else None
+    # Without their new domain, aliases would stop: both are done, or neither.
+    allow = ",".join(filter(None, (allow_start(host.queue), build.allow if build else "")))
     for finding in findings:
-        yield RemoveFile(
-            path=finding.where, restarts=("scheduler",), allow=allow, old="empty", new=f"none: {finding.subject} counts"
-        )
-        database = host.conffile("aliases.dat")
-        if host.exists(database):
-            yield RunProgram(
-                command=(f"{host.layout.sbindir}/makealiases",),
-                makes=(database,),
-                allow=allow,
-                old="addresses with an empty domain",
-                new=f"addresses with {finding.subject}",
-            )
+        new = f"none: {finding.subject} counts"
+        yield RemoveFile(path=finding.where, restarts=("scheduler",), allow=allow, old="empty", new=new)
+        if build:
+            yield build
 
 
 def _first_line(host: Host, path: str) -> str:
