@@ -198,14 +198,23 @@ class Host:
         return dpkg.read(self)
 
     @cached_property
-    def listeners(self) -> tuple[sockets.Listener, ...]:
-        """All listening TCP sockets.
+    def sockets(self) -> sockets.Sockets:
+        """TCP sockets: who listens, and who is connected.
 
         Raises:
             Unknown: under a root, or without a readable /proc.
         """
         self._require_running()
         return sockets.read()
+
+    @cached_property
+    def listeners(self) -> tuple[sockets.Listener, ...]:
+        """All listening TCP sockets.
+
+        Raises:
+            Unknown: as ``sockets``.
+        """
+        return self.sockets.listeners
 
     @property
     def users(self) -> tuple[Passwd, ...]:

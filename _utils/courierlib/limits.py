@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
-from courierlib import listeners
-
 if TYPE_CHECKING:
     from courierlib.host import Host, Process
 
@@ -98,7 +96,7 @@ def crowded(host: Host) -> Iterator[tuple[Listener, str]]:
     Raises:
         Unknown: under a root, or without a readable /proc.
     """
-    connections = host.once(_connections)
+    connections = host.sockets.connections
     for listener in host.once(running):
         addresses: Counter[str] = Counter()
         for port in listener.ports:
@@ -112,11 +110,6 @@ def crowded(host: Host) -> Iterator[tuple[Listener, str]]:
         for network, count in networks.most_common():
             if count >= listener.most_per_network and listener.most_per_network < listener.most:
                 yield listener, f"{count} connections from {network}, and MAXPERC is {listener.most_per_network}"
-
-
-def _connections(host: Host) -> dict[int, Counter[str]]:
-    host.listeners  # noqa: B018 - unknown under a root
-    return listeners.connections()
 
 
 def _network(address: str) -> str:

@@ -7,7 +7,7 @@ import re
 import socket
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from courierlib.issue import Unknown
@@ -31,32 +31,40 @@ class Listener:
     program: str
 
 
-def read() -> tuple[Listener, ...]:
-    """All listening TCP sockets.
+@dataclass(frozen=True)
+class Sockets:
+    """The TCP sockets of the minion's own network namespace.
+
+    Args:
+        connections: how many connections each address has to each local port; IPv4 addresses as such.
+    """
+
+    listeners: tuple[Listener, ...]
+    connections: Mapping[int, Counter[str]]
+
+
+def read() -> Sockets:
+    """All TCP sockets; the kernel takes milliseconds to list them, however few there are.
 
     Raises:
         Unknown: without a readable /proc.
     """
-    found = [(port, address, inode) for port, address, inode, _ in _rows(_LISTEN)]
-    holders = _holders({inode for _, _, inode in found})
-    return tuple(Listener(port, address, *holders.get(inode, (None, ""))) for port, address, inode in found)
+    listening: list[tuple[int, str, str]] = []
+    connections: dict[int, Counter[str]] = {}
+    for fields in _rows():
+        local, _, port = fields[1].partition(":")
+        if fields[3] == _LISTEN:
+            listening.append((int(port, 16), _address(local), fields[9]))
+        elif fields[3] == _ESTABLISHED:
+            remote = _address(fields[2].partition(":")[0]).removeprefix("::ffff:")
+            connections.setdefault(int(port, 16), Counter())[remote] += 1
+    holders = _holders({inode for _, _, inode in listening})
+    listeners = (Listener(port, address, *holders.get(inode, (None, ""))) for port, address, inode in listening)
+    return Sockets(tuple(listeners), connections)
 
 
-def connections() -> dict[int, Counter[str]]:
-    """How many connections each address has to each local port; IPv4 addresses as such.
-
-    Raises:
-        Unknown: without a readable /proc.
-    """
-    found: dict[int, Counter[str]] = {}
-    for port, _, _, remote in _rows(_ESTABLISHED):
-        found.setdefault(port, Counter())[_address(remote.partition(":")[0]).removeprefix("::ffff:")] += 1
-    return found
-
-
-def _rows(state: str) -> Iterator[tuple[int, str, str, str]]:
-    """Port, address, inode and the remote end of each socket in a state
-    (read: Documentation/networking/proc_net_tcp, Linux 6.12)."""
+def _rows() -> Iterator[list[str]]:
+    """Fields of each socket (read: Documentation/networking/proc_net_tcp, Linux 6.12)."""
     for name in ("tcp", "tcp6"):
         try:
             with open(f"/proc/net/{name}", encoding="ascii") as file:
@@ -65,10 +73,7 @@ def _rows(state: str) -> Iterator[tuple[int, str, str, str]]:
             continue  # A kernel without IPv6.
         except OSError as failed:
             raise Unknown(f"/proc/net/{name}: {failed.strerror}") from None
-        for fields in map(str.split, lines):
-            if len(fields) > 9 and fields[3] == state:
-                address, _, port = fields[1].partition(":")
-                yield int(port, 16), _address(address), fields[9], fields[2]
+        yield from (fields for line in lines if len(fields := line.split()) > 9)
 
 
 def _address(words: str) -> str:
@@ -80,13 +85,17 @@ def _address(words: str) -> str:
 def _holders(inodes: set[str]) -> dict[str, tuple[int, str]]:
     """By inode the process with the lowest number that has the socket open: the parent, not its children."""
     found: dict[str, tuple[int, str]] = {}
+    wanted = set(inodes)
     for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
+        if not wanted:
+            break
         try:
-            held = {match[1] for match in map(_socket, _links(f"/proc/{pid}/fd")) if match} & (inodes - set(found))
+            held = {match[1] for match in map(_socket, _links(f"/proc/{pid}/fd")) if match} & wanted
             if held:
                 with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
                     program = file.read().rstrip("\n")
                 found |= dict.fromkeys(held, (pid, program))
+                wanted -= held
         except OSError:
             continue  # It ended meanwhile, or is somebody else's and we are not root.
     return found

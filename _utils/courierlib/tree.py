@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from courierlib.issue import Unknown
 
@@ -46,9 +47,8 @@ class Unreadable(Unknown):
         self.missing = missing
 
 
-@dataclass(frozen=True)
-class FileStat:
-    """What ``lstat`` or ``stat`` tells.
+class FileStat(NamedTuple):
+    """What ``lstat`` or ``stat`` tells; a tuple, because an audit makes tens of thousands.
 
     Args:
         mode: permission bits only.
@@ -302,14 +302,14 @@ class Tree:
         if found is None:
             return None
         return FileStat(
-            uid=found.st_uid,
-            gid=found.st_gid,
-            mode=stat.S_IMODE(found.st_mode),
-            kind=_kind(found.st_mode),
-            size=found.st_size,
-            mtime=found.st_mtime,
-            inode=(found.st_dev, found.st_ino),
-            links=found.st_nlink,
+            found.st_uid,
+            found.st_gid,
+            stat.S_IMODE(found.st_mode),
+            _kind(found.st_mode),
+            found.st_size,
+            found.st_mtime,
+            (found.st_dev, found.st_ino),
+            found.st_nlink,
         )
 
     def _read_manifest(self) -> dict:

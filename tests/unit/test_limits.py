@@ -30,16 +30,16 @@ def child(pid, ppid):
 
 
 @pytest.fixture
-def host(tmp_path, monkeypatch):
+def host(tmp_path):
     def host(children=0, connected=None):
         processes = [TCPD, SMTP, *(child(500 + number, TCPD.pid) for number in range(children))]
         host = spool_host(tmp_path, processes=processes)
-        host.__dict__["listeners"] = (
+        listening = (
             listeners.Listener(143, "::", TCPD.pid, "couriertcpd"),
             listeners.Listener(143, "0.0.0.0", TCPD.pid, "couriertcpd"),
             listeners.Listener(587, "::", SMTP.pid, "couriertcpd"),
         )
-        monkeypatch.setattr(listeners, "connections", lambda: connected or {})
+        host.__dict__["sockets"] = listeners.Sockets(listening, connected or {})
         return host
 
     return host
@@ -75,10 +75,11 @@ def test_a_network_that_has_reached_its_limit_is_found_where_there_is_one(host):
 def test_listeners_and_connections_are_read_from_the_kernel():
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
         port = server.getsockname()[1]
-        (found,) = [listener for listener in listeners.read() if listener.port == port]
+        sockets = listeners.read()
+        (found,) = [listener for listener in sockets.listeners if listener.port == port]
         assert found.address == "127.0.0.1"
         assert found.pid
-        assert listeners.connections()[port]["127.0.0.1"] == 1
+        assert sockets.connections[port]["127.0.0.1"] == 1
         assert client.getpeername()[1] == port
 
 
