@@ -109,10 +109,9 @@ def carry_out(
         record = journal.new(workspace.state_dir, [entry.issue.id for entry in entries])
         before = _Look.at(host, entries, least)
         planned, refused = _plans(host, entries, before, options or {})
-        planned, contradicting = _without_contradictions(planned)
         actions, withheld = _permitted(planned, allow)
         job = _job(workspace, record, host, actions, owed)
-        job.draft.refused[:0] = refused + contradicting
+        job.draft.refused[:0] = refused
         if test or not (job.steps or owed):
             return _outcome(job, test, before, before, withheld)
         execution.run(job)
@@ -308,23 +307,6 @@ def _plans(
         except (Unknown, Refused) as unknown:
             refused.append(f"{entry.issue.id}: {unknown}")
     return actions, refused
-
-
-def _without_contradictions(actions: Sequence[Action]) -> tuple[list[Action], list[str]]:
-    """Leave out edits of settings that another repair of the same run wants otherwise, and say so."""
-    wanted: dict[str, str] = {}
-    kept, contradicting = [], []
-    for action in actions:
-        if isinstance(action, EditFile) and action.setting:
-            first = wanted.setdefault(action.subject, action.new)
-            if first != action.new:
-                contradicting.append(
-                    f"{action.subject}: one repair wants {audit.printable(first)}, another "
-                    f"{audit.printable(action.new)}; repair one problem after the other"
-                )
-                continue
-        kept.append(action)
-    return kept, contradicting
 
 
 def _permitted(actions: Sequence[Action], allow: frozenset[str]) -> tuple[list[Action], tuple[str, ...]]:

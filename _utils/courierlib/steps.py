@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from courierlib import ending, plan, replace
+from courierlib.audit import printable
 from courierlib.issue import Unknown
 from courierlib.plan import (
     Action,
@@ -406,6 +407,7 @@ class Draft:
         self._services: dict[str, Service] | None = None
         # By device and inode: a queued envelope has two names.
         self._owned: dict[tuple[int, int], Ownership] = {}
+        self._edits: dict[str, list[EditFile]] = {}
         self.steps: list[Step] = []
         self.refused: list[str] = []
 
@@ -474,6 +476,8 @@ class Draft:
         if old is None and action.new_file is None:
             raise Refused(f"{action.path}: no such file")
         new = action.edit(old)
+        if action.setting:
+            self._refuse_contradiction(action, new)
         if new == old:
             return
         if len(new) > replace.LIMIT:
@@ -491,6 +495,17 @@ class Draft:
             owner=_ids(action.new_file) if old is None and action.new_file else None,
         )
         self.steps.append(Write(replacement=replacement, changes=_changes(action), restarts=action.restarts))
+
+    def _refuse_contradiction(self, action: EditFile, content: bytes) -> None:
+        """Two repairs of a setting go together if the second leaves to the first nothing to do again."""
+        earlier = self._edits.setdefault(action.subject, [])
+        for other in earlier:
+            if not _has_nothing_to_do(other, content):
+                raise Refused(
+                    f"{action.subject}: one repair wants {printable(other.new)}, another {printable(action.new)}; "
+                    "repair one problem after the other"
+                )
+        earlier.append(action)
 
     def _write_more(self, planned: Write, action: EditFile, content: bytes) -> None:
         """Another edit of a file that is to be written anyway: it is replaced once, with both."""
@@ -656,6 +671,13 @@ class Draft:
             raise Refused(f"{action.path}: not empty; it stays")
         owner = _ownership(os.lstat(action.path))
         self.steps.append(RemoveDir(path=action.path, owner=owner, changes=_changes(action), restarts=action.restarts))
+
+
+def _has_nothing_to_do(action: EditFile, content: bytes) -> bool:
+    try:
+        return action.edit(content) == content
+    except (Refused, Unknown):
+        return False
 
 
 def _changes(action: Action) -> tuple[Change, ...]:

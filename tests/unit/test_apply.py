@@ -860,10 +860,22 @@ def test_what_a_program_made_is_taken_back_only_if_it_is_still_that(here, tmp_pa
 
 
 def test_repairs_that_want_different_values_of_a_setting_are_not_both_made(here, esmtpd):
-    outcome = carried(here, edit(esmtpd), edit(esmtpd, new=b"20"), edit(esmtpd, setting="MAXPERIP", new=b"80"))
+    other = edit(esmtpd, old=b"80", new=b"20")
+    outcome = carried(here, edit(esmtpd), other, edit(esmtpd, setting="MAXPERIP", new=b"80"))
     assert esmtpd.read_bytes() == NEW
     (refused,) = outcome.refused
     assert "one repair wants 80, another 20" in refused
+
+
+def test_a_repair_that_is_withheld_does_not_hold_back_another_of_the_same_setting(here, esmtpd):
+    outcome = carried(here, edit(esmtpd, new=b"20", allow="fewer"), edit(esmtpd))
+    assert (esmtpd.read_bytes(), outcome.refused) == (NEW, ())
+
+
+def test_repairs_that_leave_each_other_nothing_to_do_are_both_made(here, esmtpd):
+    longer = edit(esmtpd, old=b"MAXDAEMONS=80", new=b"MAXDAEMONS=80 # as advised")
+    assert not carried(here, edit(esmtpd), longer).refused
+    assert b"80 # as advised" in esmtpd.read_bytes()
 
 
 def test_what_takes_the_place_of_a_file_gets_its_mode(here, tmp_path):
