@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from courierlib import audit, execution, journal, replace, steps
 from courierlib.execution import Job
 from courierlib.issue import Finding, Severity, Unknown
-from courierlib.plan import Action, Choose, EditFile, Refused
+from courierlib.plan import Action, Choose, Refused
 from courierlib.replace import NotWritten
 from courierlib.services import ServiceFailed
 from courierlib.steps import Draft

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -19,6 +19,10 @@ MAX_FILES = 20_000
 PURGED_AFTER = 48 * 3600
 """Age in seconds at which courierd deletes what waits below ``tmp``, accepted messages too
 (read: courier/cdmsgq.C, msgq::tmpscan, 1.4.1; run: bookworm, trixie, forky)."""
+
+_WITH_COURIERD = frozenset({"authdaemon", "scheduler", "smtp", "msa", "smtps"})
+"""On Debian courierd restarts with these: it requires courier-authdaemon, and is part of courier-mta (run: bookworm,
+trixie, forky)."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,12 @@ def expires(host: Host, path: str) -> float | None:
 def allow_start(queue: Queue) -> str:
     """What the operator must name before courierd is started, or restarted with what requires it; empty if nothing."""
     return "delete-expired-mail" if queue.perishable else ""
+
+
+def allow_restart(host: Host, roles: Iterable[str]) -> str:
+    """What the operator must name before daemons of these roles are restarted; empty if nothing."""
+    concerned = "mta" in host.components and not _WITH_COURIERD.isdisjoint(roles)
+    return allow_start(host.queue) if concerned else ""
 
 
 def _directories(host: Host) -> Iterator[tuple[str, str, tuple[str, ...]]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from courierlib import settings as grammar
 from courierlib.issue import Unknown
 from courierlib.plan import EditFile
-from courierlib.queue import allow_start
+from courierlib.queue import allow_restart
 
 if TYPE_CHECKING:
     from courierlib.host import Host
@@ -24,8 +24,6 @@ _ROLES = {
     "pop3d-ssl": ("pop3", "pop3s"),
     "courierd": ("scheduler",),
 }
-_WITH_COURIERD = frozenset({"scheduler", "smtp", "msa", "smtps"})
-"""Restarting one of these restarts courierd, which courier-mta requires."""
 
 
 @dataclass(frozen=True)
@@ -142,8 +140,7 @@ def _roles(value: Value) -> tuple[str, ...]:
 
 
 def _allow(host: Host, roles: tuple[str, ...], word: str) -> str:
-    risk = allow_start(host.queue) if _WITH_COURIERD.intersection(roles) else ""
-    return ",".join(filter(None, (word, risk)))
+    return ",".join(filter(None, (word, allow_restart(host, roles))))
 
 
 def gnutls_objection(host: Host, priority: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from authhost import auth_host
-from spoolhost import action_facts
+from spoolhost import action_facts, queue_message
 
 from courierlib.host import Host
 from courierlib.issues import cram_without_cleartext as issue
@@ -80,3 +80,14 @@ def test_stock_settings_are_clear(tmp_path: Path) -> None:
         "esmtpd": 'ESMTPAUTH=""\nESMTPAUTH_WEBADMIN="LOGIN CRAM-MD5"\n',
     }
     assert not list(issue.check(host_with(tmp_path, **stock)))
+
+
+def test_a_restart_that_would_delete_mail_needs_leave(tmp_path: Path) -> None:
+    host_with(tmp_path, esmtpd="ESMTPAUTH='PLAIN CRAM-MD5'\n", imapd="IMAP_CAPABILITY='IDLE AUTH=CRAM-MD5'\n")
+    queue_message(tmp_path, 1, 72 * 3600)
+    host = Host(str(tmp_path))
+    actions = action_facts(issue.fix(host, list(issue.check(host))))
+    assert {action.path.rpartition("/")[2]: action.allow for action in actions} == {
+        "esmtpd": "delete-expired-mail",
+        "imapd": "",
+    }

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from authhost import auth_host
-from spoolhost import action_facts
+from spoolhost import action_facts, queue_message
 
+from courierlib.host import Host
 from courierlib.issue import Severity
 from courierlib.issues import debug_login as issue
 
@@ -34,3 +35,11 @@ def test_off_is_clear(tmp_path: Path, more: str) -> None:
 
 def test_the_last_one_counts(tmp_path: Path) -> None:
     assert not list(issue.check(auth_host(tmp_path, more="DEBUG_LOGIN=2\nDEBUG_LOGIN=0\n")))
+
+
+def test_a_restart_that_would_delete_mail_needs_leave(tmp_path: Path) -> None:
+    auth_host(tmp_path, more="DEBUG_LOGIN=2\n")
+    queue_message(tmp_path, 1, 72 * 3600)
+    host = Host(str(tmp_path))
+    (edit,) = action_facts(issue.fix(host, list(issue.check(host))))
+    assert edit.allow == "delete-expired-mail"

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from authhost import auth_host
 from installation import install, running
 
 from courierlib import settings
 from courierlib.host import Host
 from courierlib.issue import Severity, Unknown
+from courierlib.issues import cram_without_cleartext as cram
 from courierlib.issues import plain_auth_without_tls as plain
 from courierlib.listeners import Listener
+from courierlib.steps import Draft
 
 IMAP, POP = "/etc/courier/imapd-ssl IMAP_TLS_REQUIRED", "/etc/courier/pop3d-ssl POP3_TLS_REQUIRED"
 SMTP = "/etc/courier/esmtpd ESMTPAUTH"
@@ -148,11 +153,29 @@ def test_mechanisms_after_starttls_are_kept(root):
     assert {action.subject: action.new for action in actions} == {SMTP: "nothing"}
 
 
-def test_what_another_repair_takes_out_meanwhile_does_not_come_back(root):
+def edited(host, *checks):
+    """What is left of SMTP's settings by the repairs of several problems in one run, and what was refused."""
+    draft = Draft("run", "", tuple)
+    for action in (action for check in checks for action in check.fix(host, list(check.check(host)))):
+        draft.add(replace(action, path=host.path(action.path)))
+    after = settings.evaluate([("", step.replacement.content) for step in draft.steps], {})
+    return after.get("ESMTPAUTH"), after.get("ESMTPAUTH_TLS"), draft.refused
+
+
+@pytest.mark.parametrize("checks", [(plain, cram), (cram, plain)])
+@pytest.mark.parametrize("after_starttls", ["", "CRAM-MD5", "CRAM-MD5 PLAIN LOGIN"])
+def test_repairs_in_one_run_with_that_of_cram_in_either_order(root, checks, after_starttls):
+    auth_host(root, "authpam")
+    put(root, "esmtpd", f'ESMTPAUTH="PLAIN LOGIN CRAM-MD5"\nESMTPAUTH_TLS="{after_starttls}"')
+    assert edited(host_with(root, (25, "::")), *checks) == ("", "PLAIN LOGIN", [])
+
+
+def test_a_mechanism_that_can_work_is_kept(root):
+    auth_host(root, "authpam authmysql")
     put(root, "esmtpd", 'ESMTPAUTH="PLAIN CRAM-MD5"')
-    host = host_with(root, (25, "::"))
-    content = (root / "etc/courier/esmtpd").read_bytes().replace(b" CRAM-MD5", b"")
-    for action in plain.fix(host, list(plain.check(host))):
-        content = action.edit(content)
-    after = settings.evaluate([("", content)], {})
-    assert (after.get("ESMTPAUTH"), after.get("ESMTPAUTH_TLS")) == ("", "PLAIN")
+    assert edited(host_with(root, (25, "::")), plain, cram) == ("CRAM-MD5", "PLAIN CRAM-MD5", [])
+
+
+def test_passwords_are_taken_after_starttls_where_that_had_only_other_mechanisms(root):
+    put(root, "esmtpd", 'ESMTPAUTH="PLAIN"\nESMTPAUTH_TLS="CRAM-MD5"')
+    assert edited(host_with(root, (25, "::")), plain) == ("", "CRAM-MD5 PLAIN", [])

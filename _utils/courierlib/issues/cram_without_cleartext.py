@@ -35,7 +35,8 @@ and, if `esmtpd` was changed, `systemctl restart courier-mta courier-msa courier
 `PLAIN` and `LOGIN` stay. They are no less safe inside TLS: offer them in the settings with `_TLS`.
 
 `courier.fix cram-without-cleartext` does this. New connections are refused for a second. Where a setting had nothing
-but CRAM, the service offers no AUTH there afterwards; that needs `allow=no-auth`.
+but CRAM, the service offers no AUTH there afterwards; that needs `allow=no-auth`. Where `esmtpd` is changed and
+courierd would delete mail when it starts, it needs `allow=delete-expired-mail`: see `courierd-not-running`.
 
 ## Undo
 
@@ -66,6 +67,7 @@ from courierlib import authlib, settings
 from courierlib.host import Host
 from courierlib.issue import Affects, Finding, Issue, Severity, Unknown
 from courierlib.plan import Action, EditFile, Refused
+from courierlib.queue import allow_restart
 
 NO_AUTH = "no-auth"
 
@@ -75,7 +77,7 @@ ISSUE = Issue(
     severity=Severity.MEDIUM,
     affects=Affects(),
     interrupts="new connections, for the second in which the listener restarts",
-    allows=(NO_AUTH,),
+    allows=(NO_AUTH, "delete-expired-mail"),
     look=(
         "grep '^authmodulelist=' /etc/courier/authdaemonrc",
         "grep -E '^(IMAP_CAPABILITY|POP3AUTH|ESMTPAUTH)(_TLS)?=.*CRAM' /etc/courier/imapd /etc/courier/imapd-ssl "
@@ -147,7 +149,7 @@ def fix(host: Host, findings: list[Finding]) -> Iterator[Action]:
             edit=partial(without_cram, name=offer.name),
             old=offer.value,
             new=offer.without or "nothing",
-            allow="" if offer.without else NO_AUTH,
+            allow=",".join(filter(None, ("" if offer.without else NO_AUTH, allow_restart(host, offer.roles)))),
             restarts=offer.roles,
         )
 

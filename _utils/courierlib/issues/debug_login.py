@@ -35,7 +35,8 @@ of the last day, without showing them; `0` is right.
     # systemctl restart courier-authdaemon
     ```
 
-`courier.fix debug-login` does both.
+`courier.fix debug-login` does both. It needs `allow=delete-expired-mail` where courierd would delete mail when it
+starts: see `courierd-not-running`.
 
 3. Get the passwords out of the logs. The journal cannot forget single lines, only everything that is older than now:
 
@@ -79,6 +80,7 @@ from courierlib import authlib, settings
 from courierlib.host import Host
 from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown
 from courierlib.plan import Action, EditFile
+from courierlib.queue import allow_restart
 
 ISSUE = Issue(
     id="debug-login",
@@ -86,6 +88,7 @@ ISSUE = Issue(
     severity=Severity.HIGH,
     affects=Affects(),
     interrupts="all of Courier, for the second or two in which it restarts with authdaemond; open sessions end",
+    allows=("delete-expired-mail",),
     look=(
         "grep '^DEBUG_LOGIN=' /etc/courier/authdaemonrc",
         "journalctl -q -t authdaemond --since=-24h -o cat | grep -c 'clearpasswd=[^<]'",
@@ -107,6 +110,7 @@ ISSUE = Issue(
 )
 
 _NAME = "DEBUG_LOGIN"
+_RESTARTS = ("authdaemon",)
 
 
 def check(host: Host) -> Iterator[Finding | Unknown]:
@@ -133,7 +137,8 @@ def fix(host: Host, findings: list[Finding]) -> Iterator[Action]:
             edit=partial(settings.assign_authdaemonrc, name=_NAME, value="0"),
             old=str(finding.subject),
             new="0",
-            restarts=("authdaemon",),
+            allow=allow_restart(host, _RESTARTS),
+            restarts=_RESTARTS,
         )
 
 

@@ -68,8 +68,8 @@ logins without TLS, and so does `PLAIN` or `LOGIN` in `ESMTPAUTH`. What is in `E
     **Do not set `ESMTP_TLS_REQUIRED=1` in `esmtpd`**: port 25 then refuses mail from every server that has no TLS.
 
 `courier.fix plain-auth-without-tls allow=require-tls` does steps 3 and 4, where STARTTLS is offered and the certificate
-exists. It needs your leave because clients without TLS are locked out. The services are restarted; their open sessions
-end.
+exists. It leaves out `CRAM-…` where no account can use it: see `cram-without-cleartext`. It needs your leave because
+clients without TLS are locked out. The services are restarted; their open sessions end.
 
 ## Undo
 
@@ -97,10 +97,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
-from courierlib import settings, tlssettings
+from courierlib import authlib, tlssettings
 from courierlib.host import Host
 from courierlib.issue import Affects, Finding, Issue, Severity, Unknown
-from courierlib.plan import Action, Refused
+from courierlib.plan import Action
 from courierlib.tlssettings import Value
 
 ISSUE = Issue(
@@ -184,36 +184,26 @@ def fix(host: Host, findings: list[Finding]) -> Iterator[Action]:
         if value.name != "ESMTPAUTH":
             yield tlssettings.assign(host, value, value.name, "1", old=value.value or "not set", allow="require-tls")
             continue
+        kept = _without_useless(host, value.value.split())
         # ESMTPAUTH_TLS counts after STARTTLS, and ESMTPAUTH where it is empty (read: courieresmtpd.c, 1.4.1).
-        changes = {"ESMTPAUTH": (_without_plain, value.value, _left(value.value))}
-        if not all(host.settings(daemon).get("ESMTPAUTH_TLS") for daemon in value.daemons):
-            changes = {"ESMTPAUTH_TLS": (_after_starttls, "not set", value.value)} | changes
-        for name, (change, old, new) in changes.items():
-            yield tlssettings.edit(host, value, name, change, old=old, new=new, allow="require-tls")
+        offered = [host.settings(daemon).get("ESMTPAUTH_TLS").split() for daemon in value.daemons]
+        if not all(_PLAIN.intersection(map(str.upper, words)) for words in offered):
+            present = list(dict.fromkeys(word for words in offered for word in words))
+            after = " ".join(dict.fromkeys(_without_useless(host, present) + kept))
+            old = " ".join(present) or "not set"
+            yield tlssettings.assign(host, value, "ESMTPAUTH_TLS", after, old=old, allow="require-tls")
+        left = " ".join(word for word in kept if word.upper() not in _PLAIN)
+        yield tlssettings.assign(host, value, "ESMTPAUTH", left, old=value.value, allow="require-tls")
 
 
-def _after_starttls(content: bytes | None) -> bytes:
-    return settings.assign(content, "ESMTPAUTH_TLS", _present(content))
-
-
-def _without_plain(content: bytes | None) -> bytes:
-    return settings.assign(content, "ESMTPAUTH", _left(_present(content)))
-
-
-def _present(content: bytes | None) -> str:
-    """ESMTPAUTH as it is by now: another repair may have taken words out of it.
-
-    Raises:
-        Refused: only a shell could tell.
-    """
+def _without_useless(host: Host, words: list[str]) -> list[str]:
+    """Without those that cram-without-cleartext takes out, so that both repairs can be made in one run."""
+    others = [word for word in words if not word.startswith("CRAM-")]
     try:
-        return settings.evaluate([("", content or b"")], {}).get("ESMTPAUTH")
-    except Unknown as unknown:
-        raise Refused(unknown.reason) from unknown
-
-
-def _left(words: str) -> str:
-    return " ".join(word for word in words.split() if word.upper() not in _PLAIN)
+        cram_works = others == words or not authlib.is_used(host) or authlib.has_challenge_passwords(host)
+    except Unknown:
+        return words
+    return words if cram_works else others
 
 
 def _in_mailbox(host: Host, mailbox: _Mailbox) -> Iterator[Finding]:
