@@ -444,8 +444,9 @@ def ensure_maildrop(strategy=None, allow=None, test=None):
         a ``.mailfilter`` of their own keep it. ``authdaemon``: keep maildrop, which looks each account up.
 
     allow
-        ``open-authdaemon-socket``: let every local user ask authdaemon; the strategy ``authdaemon`` needs that for
-        virtual users. ``no-maildir``: also if an account with mail in ``/var/mail`` has no Maildir yet.
+        ``open-authdaemon-socket``: let every local user ask authdaemon, and so read the password hashes of all
+        accounts, those of system users in ``/etc/shadow`` too; the strategy ``authdaemon`` needs that for virtual
+        users. ``no-maildir``: also if an account with mail in ``/var/mail`` has no Maildir yet.
 
     test
         Only say what would change.

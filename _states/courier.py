@@ -167,8 +167,9 @@ def ensure_maildrop(name, strategy=None, allow=None):
         ``maildir``, ``mailfilter`` or ``authdaemon``; the execution function says what each does.
 
     allow
-        ``open-authdaemon-socket`` for the strategy ``authdaemon``; ``no-maildir`` if an account has mail in
-        ``/var/mail`` and no Maildir yet.
+        ``open-authdaemon-socket`` for the strategy ``authdaemon``: every local user can then read the password
+        hashes of all accounts, those in ``/etc/shadow`` too; ``no-maildir`` if an account has mail in ``/var/mail``
+        and no Maildir yet.
 
     .. code-block:: yaml
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ MAX_FILES = 10_000
 """Files below a userdb directory that are looked at."""
 
 _SECONDS = 2.0
+_PAUSE = 0.1
 _NAME_LIMIT = 40  # authdaemond cuts longer names off (read: initmodules in authdaemond.c, authlib 0.73.1)
 _MODULE_DIRECTORIES = ("/usr/lib/courier-authlib", "/usr/local/lib/courier-authlib", "/usr/lib64/courier-authlib")
 
@@ -106,17 +108,22 @@ def refusal(host: Host) -> str:
     """
     if host.system is None:
         raise Unknown(f"needs the running host, and {host.root} is a tree of files")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        client.settimeout(_SECONDS)
-        try:
-            client.connect(host.path(socket_path(host)))
-        except TimeoutError:
-            return f"no answer within {_SECONDS:.0f} seconds"
-        except PermissionError as failed:
-            raise Unknown(f"{socket_path(host)}: {failed.strerror}; run this as root") from None
-        except OSError as failed:
-            return failed.strerror or str(failed)
-    return ""
+    until = time.monotonic() + _SECONDS
+    while time.monotonic() < until:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(_SECONDS)
+            try:
+                client.connect(host.path(socket_path(host)))
+            except BlockingIOError:
+                # EAGAIN: more are waiting than it takes, as in a wave of logins; a moment later it may have room.
+                time.sleep(_PAUSE)
+            except PermissionError as failed:
+                raise Unknown(f"{socket_path(host)}: {failed.strerror}; run this as root") from None
+            except OSError as failed:
+                return failed.strerror or str(failed)
+            else:
+                return ""
+    return f"no answer within {_SECONDS:.0f} seconds"
 
 
 # --- userdb -----------------------------------------------------------------------------------------------------------

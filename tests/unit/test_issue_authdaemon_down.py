@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,19 @@ def test_clear_while_the_socket_takes_connections_whatever_the_unit_says(root: P
     host = spool_host(root, services=DOWN)
     with listening(root):
         assert not list(issue.check(host))
+
+
+def test_clear_while_more_wait_than_it_takes_for_a_moment(root: Path) -> None:
+    host = spool_host(root, services=DOWN)
+    path = str(root / "run/courier/authdaemon/socket")
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as waiting:
+        server.bind(path)
+        server.listen(0)
+        waiting.connect(path)
+        relief = threading.Timer(0.2, server.accept)
+        relief.start()
+        assert not list(issue.check(host))
+        relief.join()
 
 
 def test_found_without_a_socket(root: Path) -> None:

@@ -85,6 +85,9 @@ three.
 `strategy=authdaemon` without that `allow` still writes the safe line, `-a -d "$USER"`: mail then waits instead of
 bouncing.
 
+With the socket open, every local user, a web application too, can read password hashes: those of system users from
+`/etc/shadow` and those of virtual users. See `authdaemon-socket-open`.
+
 ## Undo
 
 ```console

@@ -96,8 +96,10 @@ and `/run/courier/authdaemon` must let others in, or everybody's mail is deferre
 # courier flush
 ```
 
-Any local user can then ask authdaemon about any account, and check passwords against it. Salt does this only with
-`allow=open-authdaemon-socket`. `DEFAULT` is needed because maildrop otherwise delivers to `/var/mail`.
+**Any local user can then read password hashes**: `authtest alice` prints the one of `/etc/shadow`, for every system
+user, and what the database has for virtual users. Who has broken into a web application can do that too; see
+`authdaemon-socket-open`. `mailfilter` does without. Salt does this only with `allow=open-authdaemon-socket`. `DEFAULT`
+is needed because maildrop otherwise delivers to `/var/mail`.
 
 Do not use `-d "${RECIPIENT}"`, which Debian recommended: a system user's recipient is `alice@mx1.example.test`, which
 no account is called, so system users' mail bounces.

@@ -54,7 +54,8 @@ concerns is a system user:
 ```
 
 `courier.ensure_maildrop` knows three strategies, `maildir`, `mailfilter` and `authdaemon`; the article
-`maildrop-home-directory` describes them.
+`maildrop-home-directory` describes them. Where `authdaemon` needs `allow=open-authdaemon-socket`, every local user can
+read the password hashes of all accounts afterwards, those in `/etc/shadow` too.
 
 The mail that lies in `/var/mail` stays there. Bring it into the Maildir, as the user it belongs to, when nothing is
 delivered to `/var/mail` any more:
