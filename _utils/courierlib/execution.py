@@ -320,6 +320,11 @@ def _files_back(job: Job) -> list[str]:
 
 def _services_back(job: Job, restarts: Sequence[str]) -> list[str]:
     """What could not be brought back; nothing is restarted for nothing."""
+    try:
+        # Units are files that were brought back too.
+        _reload_units(job)
+    except ServiceFailed as failure:
+        return [one_line(failure)]
     if job.manager is None or not job.concerns_services:
         return []
     before = {service.name for service in job.draft.services.values() if service.active}

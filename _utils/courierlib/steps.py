@@ -262,10 +262,12 @@ class Produce(Step):
 
         Raises: Refused if that has changed, NotWritten.
         """
-        for output in self.outputs:
-            content = replace.find(output.target).content
+        present = {output: replace.find(output.target).content for output in self.outputs}
+        # All of them before the first one goes: what is refused has had no effect.
+        for output, content in present.items():
             if replace.sha256(content) != output.old:
                 raise Refused(f"{output.target}: changed while it was being repaired; run this again")
+        for output, content in present.items():
             if content is None:
                 continue
             with replace.explained(output.target):

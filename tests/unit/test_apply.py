@@ -909,3 +909,25 @@ def test_units_are_read_anew_before_they_are_restarted(here, tmp_path, monkeypat
     assert services.calls == [("reload",), ("restart", "courier-msa")]
     undo(host(services), outcome.run, workspace=here)
     assert services.calls[2:] == [("reload",), ("restart", "courier-msa")]
+
+
+def test_units_are_read_anew_when_they_are_brought_back(here, tmp_path, monkeypatch):
+    monkeypatch.setattr(execution, "_UNITS", str(tmp_path))
+    monkeypatch.setattr(execution, "SETTLE", 0.1)
+    unit = tmp_path / "pidfile.conf"
+    services = Services(service("courier-msa", "msa"), accepts={"courier-msa": lambda: not unit.exists()})
+    assert carried(here, create(unit, restarts=("msa",)), services=services).failed
+    assert services.calls == [("reload",), ("restart", "courier-msa")] * 2
+    assert services.now["courier-msa"].active
+
+
+def test_a_program_that_is_refused_for_one_file_has_taken_none_away(here, esmtpd, tmp_path):
+    first, second = tmp_path / "key", tmp_path / "certificate"
+    first.write_bytes(OLD)
+    second.write_bytes(OLD)
+    # The step before changes what the program should replace, as somebody else might.
+    meddling = RunProgram(command=("/bin/sh", "-euc", f"echo meanwhile > {second}"), **WORDS)
+    both = dataclasses.replace(program(first, "false", replaces=True), makes=(str(first), str(second)))
+    outcome = carried(here, meddling, both)
+    assert "changed while it was being repaired" in outcome.failed
+    assert first.read_bytes() == OLD
