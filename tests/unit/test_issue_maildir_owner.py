@@ -103,8 +103,15 @@ def test_missing_maildir_is_another_issue(tmp_path: Path) -> None:
     assert found(issue, host) == {}
 
 
-def test_bound_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bound_is_told_and_what_it_leaves_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(issue, "MAX_ENTRIES", 3)
-    host = mailbox_host(tmp_path, message, owners=WHOLE)
-    assert "only 3 entries were looked at" in found(issue, host)[BOBS]
-    assert len(changes(host)) == 3
+    owners = dict(WHOLE)
+    (tmp_path / "first").mkdir()
+    host = mailbox_host(tmp_path / "first", message, owners=owners)
+    assert "only 3 entries are given back at once" in found(issue, host)[BOBS]
+    changed = changes(host)
+    assert len(changed) == 3
+    (tmp_path / "second").mkdir()
+    owners |= {path: (900, 900, 0o700) for path in changed}
+    host = mailbox_host(tmp_path / "second", message, owners=owners)
+    assert changes(host).keys() == WHOLE.keys() - changed.keys()

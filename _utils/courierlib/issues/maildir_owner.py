@@ -38,9 +38,10 @@ Give back what has the wrong owner, and nothing else. Here the account is 900:90
 It works at once. Have what waits delivered: `courier clear all`, `courier flush`.
 
 `courier.fix maildir-owner` does the same, one recorded change for each path, for what in the Maildir has the same
-wrong owner as the Maildir itself. It leaves alone: links, files with a second name, a Maildir that accounts with other
-numbers use too, and one whose home does not belong to the account either. There it is not certain who is right: look
-whether the number in authlib is the wrong one.
+wrong owner as the Maildir itself, which comes last. In one run it gives back 10,000 entries: run it until it finds
+nothing. It leaves alone: links, files with a second name, a Maildir that accounts with other numbers use too, and one
+whose home does not belong to the account either. There it is not certain who is right: look whether the number in
+authlib is the wrong one.
 
 `IMAP_MAILBOX_SANITY_CHECK=0` in `/etc/courier/imapd` is no repair: where the user is wrong, the kernel refuses anyway.
 
@@ -69,6 +70,7 @@ or group was changed in the database.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from courierlib import maildirs, spool
 from courierlib.host import Host
@@ -122,7 +124,7 @@ ISSUE = Issue(
 )
 
 MAX_ENTRIES = 10_000
-"""Entries of Maildirs with a wrong owner that are looked at in one run."""
+"""Entries of Maildirs with a wrong owner that are given back in one run."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def check(host: Host) -> Iterator[Finding | Unknown]:
         if not box.is_maildir or (box.found.uid, box.found.gid) == box.owner or survey.is_disputed(box):
             continue
         reason = _why_not(host, box)
-        wrong = () if reason else tuple(_wrong(host, box, budget))
+        wrong = () if reason else tuple(islice(_wrong(host, box, box.path), budget))
         budget -= len(wrong)
         yield Finding(
             where=box.path,
@@ -156,7 +158,7 @@ def check(host: Host) -> Iterator[Finding | Unknown]:
 
 
 def fix(host: Host, findings: list[Finding]) -> Iterator[Action]:
-    """Yield one change of owner for the Maildir, and for each of its entries with the same wrong owner."""
+    """Yield one change of owner for each entry of the Maildir with the same wrong owner, and for itself."""
     del host
     for finding in findings:
         for wrong in finding.subject[1]:
@@ -193,7 +195,7 @@ def _detail(host: Host, box: Mailbox, reason: str, bounded: bool) -> str:
     elif _refused(host, box):
         text += ": logins fail, and mail waits"
     if bounded:
-        text += f"; only {MAX_ENTRIES} entries were looked at, so run this again afterwards"
+        text += f"; only {MAX_ENTRIES} entries are given back at once, so run this again afterwards"
     return f"{text}; {reason}" if reason else text
 
 
@@ -210,22 +212,22 @@ def _why_not(host: Host, box: Mailbox) -> str:
     return ""
 
 
-def _wrong(host: Host, box: Mailbox, budget: int) -> Iterator[_Wrong]:
-    """The Maildir, and what in it has the same wrong owner; not through links."""
+def _wrong(host: Host, box: Mailbox, path: str) -> Iterator[_Wrong]:
+    """What in the Maildir has the same wrong owner, and the Maildir itself last; not through links.
+
+    As long as the Maildir itself is wrong it is found again, and with it what one run has left.
+    """
+    found = host.stat(path, follow=False)
+    if found is None or found.kind not in ("file", "dir"):
+        return
+    if found.kind == "dir" and _is_part(box, path):
+        for name in host.listdir(path):
+            yield from _wrong(host, box, f"{path}/{name}")
     uid, gid = box.owner
-    waiting = [box.path]
-    while waiting and budget > 0:
-        path = waiting.pop(0)
-        found = host.stat(path, follow=False)
-        if found is None or found.kind not in ("file", "dir"):
-            continue
-        if found.kind == "dir" and _is_part(box, path):
-            waiting += [f"{path}/{name}" for name in host.listdir(path)]
-        strange_uid = found.uid == box.found.uid != uid
-        strange_gid = found.gid == box.found.gid != gid
-        if (strange_uid or strange_gid) and (found.kind == "dir" or found.links == 1):
-            budget -= 1
-            yield _Wrong(path, found, uid if strange_uid else None, gid if strange_gid else None)
+    strange_uid = found.uid == box.found.uid != uid
+    strange_gid = found.gid == box.found.gid != gid
+    if (strange_uid or strange_gid) and (found.kind == "dir" or found.links == 1):
+        yield _Wrong(path, found, uid if strange_uid else None, gid if strange_gid else None)
 
 
 def _is_part(box: Mailbox, path: str) -> bool:
