@@ -35,8 +35,12 @@ are switched on; a link in it that leads nowhere is a filter that was uninstalle
 
 It starts every filter that is switched on, and removes sockets that belong to none. Debian's units restart the SMTP
 listeners and courierd along with it: a few seconds without SMTP, and other servers try again. But courierd deletes mail
-that has waited for more than two days below `/var/lib/courier/tmp` when it starts: if
-`find /var/lib/courier/tmp -name 'D*' -mmin +2820` prints anything, give those files a new date with `touch` first.
+that has waited for more than two days below `/var/lib/courier/tmp` when it starts. If
+`find /var/lib/courier/tmp/[0-9]* -type f -mmin +2820` prints anything, give those files a new date first, `C` and `D`:
+
+```console
+# find /var/lib/courier/tmp/[0-9]* -type f -exec touch {} +
+```
 
 If a filter dies again at once, look in the log for `courierfilter` lines, and switch it off until it is repaired:
 
