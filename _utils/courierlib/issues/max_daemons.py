@@ -41,7 +41,8 @@ Put the old number back, and restart the same services.
 
 ## How to see that it worked
 
-A new connection is greeted at once: `openssl s_client -quiet -connect localhost:993 </dev/null`.
+A new connection is greeted at once: `echo 'a LOGOUT' | openssl s_client -quiet -connect localhost:993` prints `* OK`
+and ends.
 
 ## Why it happens
 

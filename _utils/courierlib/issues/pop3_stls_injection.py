@@ -37,7 +37,11 @@ Set `POP3_STARTTLS=YES` again, and restart `courier-pop`.
 
 ## How to see that it worked
 
-`printf 'CAPA\r\nQUIT\r\n' | nc -q 1 localhost 110` does not print `STLS` any more.
+This does not print `STLS` any more:
+
+```console
+# bash -c 'exec 3<>/dev/tcp/localhost/110; printf "CAPA\r\nQUIT\r\n" >&3; cat <&3'
+```
 
 ## Why it happens
 
