@@ -112,6 +112,6 @@ def test_bound_is_told_and_what_it_leaves_is_found_again(tmp_path: Path, monkeyp
     changed = changes(host)
     assert len(changed) == 3
     (tmp_path / "second").mkdir()
-    owners |= {path: (900, 900, 0o700) for path in changed}
+    owners |= dict.fromkeys(changed, (900, 900, 0o700))
     host = mailbox_host(tmp_path / "second", message, owners=owners)
     assert changes(host).keys() == WHOLE.keys() - changed.keys()

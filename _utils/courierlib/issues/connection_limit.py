@@ -42,9 +42,10 @@ That ends open IMAP sessions; mail programs log in again. For `pop3d` restart `c
 
 One address alone can have a limit of its own, without a restart: `192.0.2.7<TAB>allow,MAXCPERIP=50` in a file below
 `/etc/courier/imapaccess` (then `makeimapaccess`) or `/etc/courier/smtpaccess` (then `makesmtpaccess`). The new line
-stands instead of the one for its network: if that address may relay, write `allow,RELAYCLIENT,MAXCPERIP=50`. Is there no
-`/etc/courier/smtpaccess.dat` yet? Then read `/etc/courier/smtpaccess/default` first: with `makesmtpaccess` its lines
-count, and as shipped they let 10.0.0.0/8 and 192.168.0.0/16 relay.
+stands instead of the one for its network: if that address may relay, write `allow,RELAYCLIENT,MAXCPERIP=50`.
+
+Is there no `/etc/courier/smtpaccess.dat` yet? Then read `/etc/courier/smtpaccess/default` first: with `makesmtpaccess`
+its lines count, and as shipped they let 10.0.0.0/8 and 192.168.0.0/16 relay.
 
 ## Undo
 
