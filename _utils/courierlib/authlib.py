@@ -7,8 +7,10 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
+from courierlib import gdbm
 from courierlib import settings as grammar
 from courierlib.issue import Unknown
 from courierlib.plan import Action, SetOwnership
@@ -27,6 +29,7 @@ MAX_FILES = 10_000
 
 _SECONDS = 2.0
 _PAUSE = 0.1
+_MAX_SIZE = 64 << 20
 _NAME_LIMIT = 40  # authdaemond cuts longer names off (read: initmodules in authdaemond.c, authlib 0.73.1)
 _MODULE_DIRECTORIES = ("/usr/lib/courier-authlib", "/usr/local/lib/courier-authlib", "/usr/lib64/courier-authlib")
 
@@ -213,6 +216,30 @@ def _walk(host: Host, path: str) -> Iterator[tuple[str, FileStat]]:
                 yield from _walk(host, f"{path}/{name}")
 
 
+def dropped(host: Host, db: UserDb) -> list[str]:
+    """Accounts that authdaemond knows, and that makeuserdb would leave out: their mail would bounce.
+
+    Nothing if userdb.dat is no database that can be read: then authdaemond knows none.
+
+    Raises:
+        Unknown: a part of userdb cannot be read.
+    """
+    if db.compiled is None:
+        return []
+    try:
+        known = gdbm.parse(host.read(db.compiled_path, _MAX_SIZE), db.compiled_path).keys()
+    except Unreadable:
+        raise
+    except Unknown:
+        return []
+    files = islice(_walk(host, db.path), MAX_FILES)
+    texts = (host.read(path, _MAX_SIZE) for path, each in files if each.kind == "file")
+    names = {
+        line.partition(b"\t")[0].decode("utf-8", "surrogateescape") for text in texts for line in text.split(b"\n")
+    }
+    return sorted(known - names)
+
+
 def closed(db: UserDb) -> Iterator[Action]:
     """The permissions of userdb that makeuserdb wants: those of others taken away."""
     if db.is_open:
@@ -237,4 +264,4 @@ def has_challenge_passwords(host: Host) -> bool:
         return False
     if found.bounded:
         return True
-    return any(b"hmac-" in host.read(path, 16 << 20) for path, each in _walk(host, found.path) if each.kind == "file")
+    return any(b"hmac-" in host.read(path, _MAX_SIZE) for path, each in _walk(host, found.path) if each.kind == "file")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import gdbmfiles
 import pytest
 from authhost import auth_host, write
 from spoolhost import action_facts
@@ -51,6 +52,20 @@ def test_permissions_that_makeuserdb_refuses_are_mended_first(tmp_path: Path) ->
     (tmp_path / "etc/courier/userdb").chmod(0o644)
     shut, run = action_facts(issue.fix(host, list(issue.check(host))))
     assert (shut.kind, shut.path, shut.mode, run.kind) == ("SetOwnership", USERDB, 0o600, "RunProgram")
+
+
+def test_accounts_that_would_be_lost_need_leave(tmp_path: Path) -> None:
+    host = host_with(tmp_path, age=0, made=60)
+    write(tmp_path, USERDB, "", 0o600)
+    gdbmfiles.write(tmp_path / "etc/courier/userdb.dat", {"bob": "uid=900", "eve": "uid=901"})
+    os.utime(tmp_path / "etc/courier/userdb.dat", (0, 0))
+    (finding,) = issue.check(host)
+    assert finding.detail.endswith("; not in it any more: bob, eve")
+    (run,) = action_facts(issue.fix(host, [finding]))
+    assert run.allow == "drop-entries"
+    write(tmp_path, USERDB, "# ours\neve\tuid=901\nbob\tuid=900|home=/srv", 0o600)
+    (run,) = action_facts(issue.fix(host, list(issue.check(host))))
+    assert run.allow == ""
 
 
 def test_a_change_in_a_directory_below_is_found(tmp_path: Path) -> None:

@@ -29,6 +29,9 @@ If it says `MAY NOT HAVE GROUP OR WORLD PERMISSIONS!!`, see `userdb-open`. If it
 
 Nothing is interrupted and nothing needs a restart: authdaemond notices the new files.
 
+Is `userdb` complete? An account that is in `userdb.dat` and not in it any more cannot log in afterwards, and its mail
+bounces. `courier.fix userdb-stale` needs `allow=drop-entries` for that; the finding names such accounts.
+
 ## Undo
 
 `courier.undo` puts the old `.dat` files back. By hand: take the change out of `userdb` and run `makeuserdb` again.
@@ -52,6 +55,7 @@ failed and nobody saw it.
 from collections.abc import Iterator
 
 from courierlib import authlib
+from courierlib.databases import DROP_ENTRIES
 from courierlib.host import Host
 from courierlib.issue import Affects, Finding, Issue, Severity, Unknown
 from courierlib.plan import Action, RunProgram
@@ -62,6 +66,7 @@ ISSUE = Issue(
     severity=Severity.HIGH,
     affects=Affects(),
     interrupts="nothing: authdaemond notices the new files",
+    allows=(DROP_ENTRIES,),
     look=("ls -ldt --time-style=full-iso /etc/courier/userdb*", "grep '^authmodulelist=' /etc/courier/authdaemonrc"),
     alike=("userdb-open",),
     bites=("authdaemond",),
@@ -91,6 +96,8 @@ def check(host: Host) -> Iterator[Finding | Unknown]:
         detail, severity = "a file came or went in it after makeuserdb", Severity.LOW
     else:
         return
+    if lost := authlib.dropped(host, db):
+        detail += f"; not in it any more: {', '.join(lost[:5])}{', …' * (len(lost) > 5)}"
     link = db.found.kind == "link"
     yield Finding(
         where=db.path,
@@ -109,6 +116,7 @@ def fix(host: Host, findings: list[Finding]) -> Iterator[Action]:
         yield RunProgram(
             command=(_program(host),),
             makes=(db.compiled_path, db.shadow_path),
+            allow=DROP_ENTRIES if authlib.dropped(host, db) else "",
             old="older than userdb" if db.compiled and db.shadow else "incomplete",
             new="made of userdb",
         )
