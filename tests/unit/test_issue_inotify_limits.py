@@ -18,6 +18,8 @@ def host(tmp_path):
     imapd = dataclasses.replace(COURIERD, pid=os.getpid(), name="imapd", exe="/usr/bin/imapd", uid=os.geteuid())
     host = spool_host(tmp_path, processes=(imapd,))
     host.__dict__["components"] = frozenset({"imap"})
+    (tmp_path / "usr/bin").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "usr/bin/imapd").write_bytes(b"\0inotify_init\0")
     return host
 
 
@@ -36,4 +38,10 @@ def test_a_user_near_the_limit_is_found_and_others_are_not(host, monkeypatch):
 
 def test_a_host_on_which_nobody_reads_mail_is_clear(host):
     host.__dict__["processes"] = ()
+    assert list(check(host)) == []
+
+
+def test_a_server_that_does_not_use_inotify_is_clear(host, tmp_path, monkeypatch):
+    (tmp_path / "usr/bin/imapd").write_bytes(b"before 1.1")
+    monkeypatch.setattr(inotify_limits, "_limit", lambda: 0)
     assert list(check(host)) == []

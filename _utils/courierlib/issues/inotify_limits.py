@@ -69,6 +69,7 @@ ISSUE = Issue(
     bites=("imapd",),
     known=(
         "run: trixie 1.4.1: all instances of a user ID in use: the alert at login; IDLE still answers",
+        "read: strings of imapd, bookworm 1.0.16: no inotify_init; trixie 1.4.1, forky 2.0.6: there",
         "read: libs/imap/imapd.c, libs/maildir/maildirwatch.c and INSTALL, 1.4.1",
     ),
 )
@@ -81,7 +82,7 @@ _SERVERS = frozenset({"imapd"})
 def check(host):
     """Yield a finding for every user ID that runs imapd and has used up its inotify instances, or nearly so."""
     owners = {process.uid for process in host.processes if process.name in _SERVERS}
-    if "imap" not in host.components or not owners:
+    if "imap" not in host.components or not owners or not host.contains(f"{host.layout.bindir}/imapd", b"inotify_init"):
         return
     limit = _limit()
     for uid, used in _instances(owners).items():
