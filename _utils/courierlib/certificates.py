@@ -6,7 +6,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from courierlib import pem, reach, spool, tlsfiles
@@ -22,6 +21,7 @@ MAIL_USERS = ("esmtpd", "esmtpd-msa", "esmtpd-ssl")
 """Listeners whose couriertls runs as MAILUSER. The others open their files as root, and change to the mail user when
 the handshake is over (read: esmtpd.in, esmtpd-ssl.in, imapd-ssl.rc.in; dossl() in libs/tcpd/starttls.c, 1.4.1)."""
 
+is_address = tlsfiles.is_address
 _HOST_NAME = re.compile(r"([a-z0-9_]([a-z0-9_-]*[a-z0-9])?\.)+[a-z]([a-z0-9-]*[a-z0-9])", re.ASCII)
 _LEFTOVERS = ("pem", "crt", "cert", "cer", "key", "csr", "cnf", "conf", "txt")
 
@@ -207,15 +207,6 @@ def covers(leaf: Certificate, name: str) -> bool:
         return True
     parent = name.partition(".")[2]
     return name in leaf.names or (bool(parent) and f"*.{parent}" in leaf.names)
-
-
-def is_address(name: str) -> bool:
-    """Whether a file is for an address of this host."""
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def is_host_name(name: str) -> bool:

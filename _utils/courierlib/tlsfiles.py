@@ -90,7 +90,7 @@ def pairs(host: Host) -> tuple[Pair, ...]:
             name = certfile.removeprefix(f"{service.certfile}.")
             own = f"{service.keyfile}.{name}"
             # GnuTLS falls back to the base's key for an address, never for a name.
-            fallback = base if host.tls_library == "gnutls" and _is_address(name) else ""
+            fallback = base if host.tls_library == "gnutls" and is_address(name) else ""
             users[certfile, own if own in service.vhost_keyfiles else fallback].append(service.name)
     return tuple(Pair(certfile, keyfile, tuple(names)) for (certfile, keyfile), names in users.items())
 
@@ -316,7 +316,8 @@ def _certbots(host: Host, path: str) -> str:
     return "certbot writes this file anew at every renewal: change it there" if kept_by_certbot(host, path) else ""
 
 
-def _is_address(name: str) -> bool:
+def is_address(name: str) -> bool:
+    """Whether what stands behind a certificate's file is an address of this host, and no name."""
     try:
         ip_address(name)
     except ValueError:

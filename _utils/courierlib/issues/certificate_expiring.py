@@ -57,7 +57,7 @@ If certbot has a newer one than Courier presents, the deploy hook is missing: `k
 **From a certificate authority, by hand**: order a new one.
 
 **The self-signed one that the package made** lasts a year, and nothing renews it. Make it anew; the program refuses to
-overwrite, so move the old one away:
+overwrite, so move the old one away. Until the last command TLS fails:
 
 ```console
 # mv /etc/courier/imapd.pem /root/imapd.pem.old

@@ -38,7 +38,8 @@ of the last day, without showing them; `0` is right.
 `courier.fix debug-login` does both. It needs `allow=delete-expired-mail` where courierd would delete mail when it
 starts: see `courierd-not-running`.
 
-3. Get the passwords out of the logs. The journal cannot forget single lines, only everything that is older than now:
+3. Get the passwords out of the logs. The journal cannot forget single lines. **This deletes all of the host's journal
+    up to now**, that of other services too; save what you still need of it:
 
     ```console
     # journalctl --rotate; sleep 2

@@ -84,6 +84,9 @@ This ends connections to SMTP:
 # chmod 600 /etc/courier/esmtpd.pem
 ```
 
+The hook is undone by `rm /etc/letsencrypt/renewal-hooks/deploy/courier`, the group by `gpasswd -d courier ssl-cert` and
+the same restart.
+
 ## How to see that it worked
 
 ```console
