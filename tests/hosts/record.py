@@ -50,6 +50,7 @@ tr '\n' '\r' < imapd.pem > cr && cat cr > imapd.pem && rm cr
 sed -i 's/$/\r/' esmtpd.pem
 """
 
+_OURS = re.compile("Package: (courier|maildrop)")
 _KEPT = re.compile(
     r"""^(#!.*|(prefix|exec_prefix|sysconfdir|bindir|sbindir|libexecdir|localstatedir|piddir)=.*"""
     r"""|install -b -m .*|\s*ch(own|grp) .*)$"""
@@ -60,10 +61,27 @@ _BINARIES = {
     "bin/maildrop": rb"Courier-specific maildrop build",
     "sbin/couriertcpd": rb"noidentlookup",
 }
-_SYSTEM = ("/etc/passwd", "/etc/group", "/etc/environment", "/etc/maildroprc", "/etc/courier/authdaemonrc")
+_SYSTEM = (
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/environment",
+    "/etc/maildroprc",
+    "/etc/courier/authdaemonrc",
+    "/etc/services",
+    "/etc/nsswitch.conf",
+    "/etc/resolv.conf",
+    "/etc/hostname",
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/usr/bin/systemd-tmpfiles",
+    "/var/lib/dpkg/status",
+    "/var/lib/dpkg/statoverride",
+)
+_WALKED = ("/home", "/srv/mail", "/etc/pam.d")
+_SOURCES = ("smtpaccess", "imapaccess", "aliases", "hosteddomains", "esmtpacceptmailfor.dir")
+"""Directories of whose files the content is kept: tables that are compiled."""
 _CONTENT = re.compile(
     r"courierd|(esmtpd|imapd|pop3d)(-ssl|-msa)?|authdaemonrc|me|locals|defaultdomain|virtual|.*\.pem"
-    r"|passwd|group|environment|maildroprc"
+    r"|passwd|group|environment|maildroprc|(hosteddomains|esmtpacceptmailfor|imapaccess)\.dat|services|nsswitch\.conf|resolv\.conf|hostname|statoverride"
 )
 """Names of files that are kept with their content; of the rest owner, mode and time."""
 
@@ -75,7 +93,7 @@ def record(root: Path, name: str, target: Path) -> None:
     binaries = {f"{layout.prefix}/{program}": wanted for program, wanted in _BINARIES.items()}
     scripts = [*layout.scripts.values(), f"{layout.sbindir}/mkdhparams"]
     paths = {*_SYSTEM, *binaries, *scripts, f"{layout.libexecdir}/courier/courierd"}
-    for top in (layout.sysconfdir, layout.localstatedir, layout.piddir):
+    for top in (layout.sysconfdir, layout.localstatedir, layout.piddir, *_WALKED):
         paths.update(str(path).removeprefix(str(root)) for path in _walk(root / top.lstrip("/")))
     paths.update({tree.resolve(path) for path in paths})
     shutil.rmtree(target, ignore_errors=True)
@@ -125,7 +143,10 @@ def _keep(tree: Tree, path: str, target: Path) -> None:
     if content.startswith(b"#!"):
         lines = [line for line in content.decode("utf-8", "replace").splitlines() if _KEPT.match(line)]
         content = "\n".join([*lines, ""]).encode()
-    elif content.startswith(b"\x7fELF") or not _CONTENT.fullmatch(path.rsplit("/", 1)[-1]):
+    elif path == "/var/lib/dpkg/status":
+        blocks = content.decode().split("\n\n")
+        content = "\n\n".join([*(block for block in blocks if _OURS.match(block)), ""]).encode()
+    elif content.startswith(b"\x7fELF") or not (_CONTENT.fullmatch(path.rsplit("/", 1)[-1]) or _is_source(path)):
         return
     elif not path.endswith(".pem"):
         lines = content.splitlines(keepends=True)
@@ -133,6 +154,10 @@ def _keep(tree: Tree, path: str, target: Path) -> None:
     kept = target / path.lstrip("/")
     kept.parent.mkdir(parents=True, exist_ok=True)
     kept.write_bytes(content)
+
+
+def _is_source(path: str) -> bool:
+    return path.rsplit("/", 2)[-2] in _SOURCES
 
 
 def _sample() -> None:
