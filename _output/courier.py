@@ -83,8 +83,13 @@ def _report(name, report, colours):
     if report["unknown"]:
         yield ""
         yield "  not looked at"
+        # Under a root, or without authdaemon, many are not, and for the same reason.
+        reasons = {}
         for unknown in report["unknown"]:
-            yield from _wrapped(f"    {unknown['id']}: ", unknown["reason"])
+            reasons.setdefault(unknown["reason"], []).append(unknown["id"])
+        for reason, issues in reasons.items():
+            yield from _wrapped("    ", f"{reason}:")
+            yield from _wrapped("        ", ", ".join(issues))
     if report["clear"]:
         yield ""
         yield from _wrapped("  clear: ", ", ".join(report["clear"]))

@@ -237,6 +237,16 @@ def test_an_error_and_an_empty_return_are_shown_as_they_are(show):
     assert show({"mx1": []}).startswith("mx1")
 
 
+def test_what_was_not_looked_at_for_the_same_reason_is_told_together(show):
+    unknown = [
+        {"id": name, "reason": reason} for name, reason in (("a", "no root"), ("b", "no socket"), ("c", "no root"))
+    ]
+    courier = {"installed": True, "version": "1.4.1", "tls": "gnutls", "root": "/"}
+    report = {"courier": courier, "findings": [], "unknown": unknown, "clear": []}
+    lines = show({"mx1": report}).splitlines()
+    assert lines[2:] == ["  not looked at", "    no root:", "        a, c", "    no socket:", "        b"]
+
+
 def test_a_repair_says_what_changed_what_was_not_looked_at_and_how_to_take_it_back(show):
     outcome = {
         "changes": {"service courier": {"old": "failed (failed)", "new": "enabled and running"}},
