@@ -148,8 +148,9 @@ def test_a_dead_filter_stops_all_mail_until_courierfilter_is_restarted(
     wait_for_log(machine, f"Failed to connect to: {SPOOL}/allfilters/spamfilter", since)
     assert_diagnosed(host, "mail-filter-dead", since)
     assert places(host, "mail-filter-dead") == {
-        f"{SPOOL}/allfilters/spamfilter": "nobody listens there: all mail is refused with 432",
-        f"{SPOOL}/filters/dupfilter": "nobody listens there: mail passes without this filter",
+        f"{SPOOL}/allfilters/spamfilter": "nobody listens there: all mail is refused with 432 (enablefiltering: esmtp)",
+        f"{SPOOL}/filters/dupfilter": "nobody listens there: mail for recipients whose rcptfilter asks for "
+        "filters is refused with 432 (enablefiltering: esmtp)",
     }
     recorded("mail-filter-dead", "broken", machine)
     assert set(repair(host, "mail-filter-dead")) == {"service courierfilter"}

@@ -17,6 +17,7 @@ def host(tmp_path):
     host = spool_host(tmp_path)
     # The check connects to paths of the running host: here, of the directory.
     (tmp_path / "usr/sbin/couriertcpd").touch()
+    (tmp_path / "etc/courier/enablefiltering").write_text("esmtp\n")
     return host
 
 
@@ -66,3 +67,12 @@ def test_courierfilter_is_restarted_but_not_where_that_would_delete_mail(host, t
     queue_message(tmp_path, 1, age=49 * 3600)
     (action,) = action_facts(fix(spool_host(tmp_path, services=changed("courierfilter")), [object()]))
     assert action.allow == "delete-expired-mail"
+
+
+@pytest.mark.parametrize("words", [None, "\n", "\nesmtp\n"])
+def test_a_dead_socket_does_no_harm_where_no_mail_is_filtered(host, tmp_path, monkeypatch, words):
+    (tmp_path / "var/lib/courier/allfilters/spamfilter").touch()
+    assert "(enablefiltering: esmtp)" in next(iter(findings(host, tmp_path, monkeypatch).values())).detail
+    setting = tmp_path / "etc/courier/enablefiltering"
+    setting.unlink() if words is None else setting.write_text(words)
+    assert findings(host, tmp_path, monkeypatch) == {}

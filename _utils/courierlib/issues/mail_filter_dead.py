@@ -3,7 +3,7 @@ Mail is refused with 432 Mail filters temporarily unavailable, or passes unfilte
 
 ## What you see
 
-Every message is refused for the moment. The log names the filter's socket:
+Every message from other hosts is refused for the moment. The log names the filter's socket:
 
 ```text
 submit: Connection refused
@@ -11,21 +11,26 @@ submit: Failed to connect to: /var/lib/courier/allfilters/spamfilter
 courieresmtpd: error,relay=::ffff:192.0.2.7,port=47232,from=<>: 432 Mail filters temporarily unavailable.
 ```
 
-Or nothing at all: a filter whose socket is in `filters`, not in `allfilters`, can be dead without a trace, and mail is
-delivered without it.
+Or hardly anything: with a socket in `filters`, not in `allfilters`, only recipients who have asked for filters are
+concerned. A filter that is switched on and not installed any more is silent: mail passes without it.
 
 ## What it breaks
 
-With a dead socket, or any other file, in `allfilters`: all mail in. Other servers try again for days; local programs
-that call sendmail get the error. With a dead filter in `filters`: what the filter should have done.
+With a dead socket, or any other file, in `allfilters`: all mail that is filtered. `/etc/courier/enablefiltering` says
+which that is: `esmtp` for mail that comes in by SMTP, `local` for what programs here give to sendmail. Debian ships
+`esmtp`. Other servers try again for days; sendmail gives the error to the program that called it. Without that file no
+filter is asked, and a dead one does no harm.
+
+With a dead socket in `filters`: the same, but only for recipients whose `rcptfilter` ends with 99.
 
 courierfilter starts each filter once. It does not notice when one dies, and its service stays `active`.
 
 ## Check by hand
 
-The first command lists the sockets, the second those at which somebody listens; its names may have a dot before them,
-because filters rename their sockets. A name that is only in the first list is dead. The third shows the filters that
-are switched on; a link in it that leads nowhere is a filter that was uninstalled.
+The first command shows which mail is filtered, and lists the sockets; the second shows those at which somebody
+listens; its names may have a dot before them, because filters rename their sockets. A name that is only in the first
+list is dead. The third shows the filters that are switched on; a link in it that leads nowhere is a filter that was
+uninstalled.
 
 ## Fix by hand
 
@@ -85,16 +90,17 @@ ISSUE = Issue(
     interrupts="SMTP and delivery for some seconds: courierfilter is restarted, and systemd restarts what requires it",
     allows=("delete-expired-mail",),
     look=(
-        "ls -A /var/lib/courier/allfilters /var/lib/courier/filters",
+        "head -n 1 /etc/courier/enablefiltering; ls -A /var/lib/courier/allfilters /var/lib/courier/filters",
         "ss -Hxl | grep -o '/var/lib/courier/[^ ]*'",
         "ls -l /etc/courier/filters/active",
     ),
     bites=("courierfilter", "submit"),
     known=(
         "run: trixie 1.4.1: a socket without a listener in allfilters: 432 for all mail; courierfilter stays active",
-        "run: trixie 1.4.1: dupfilter killed, its socket in filters: mail is accepted without it, nothing is logged",
+        "run: trixie 1.4.1: the same without enablefiltering: mail passes; with `esmtp local` sendmail gets 432 too",
+        "run: trixie 1.4.1: dupfilter killed, its socket in filters: mail is accepted, for nobody has an rcptfilter",
         "run: trixie 1.4.1: a link in active to a filter that is gone: `exec: No such file or directory`, mail passes",
-        "read: courier/cdfilters.C and courier/filters/courierfilter.c, 1.4.1",
+        "read: courier/cdfilters.C, courier/submit.C and courier/filters/courierfilter.c, 1.4.1",
     ),
     signatures=(
         Signature(
@@ -124,11 +130,12 @@ def check(host: Host) -> Iterator[Finding | Unknown]:
                 severity=Severity.MEDIUM,
                 fixable=False,
             )
+    sources = _filtered(host)
     paths = [
         f"{layout.localstatedir}/{kind}/{name}"
         for kind in ("allfilters", "filters")
         for name in host.listdir(f"{layout.localstatedir}/{kind}")
-        if not name.startswith(".")
+        if sources and not name.startswith(".")
     ]
     if paths and host.system is None:
         raise Unknown(f"needs the running host: whether somebody listens at {paths[0]}")
@@ -138,7 +145,8 @@ def check(host: Host) -> Iterator[Finding | Unknown]:
             yield Finding(
                 where=path,
                 detail="nobody listens there: "
-                + ("all mail is refused with 432" if blocks else "mail passes without this filter"),
+                + ("all mail" if blocks else "mail for recipients whose rcptfilter asks for filters")
+                + f" is refused with 432 (enablefiltering: {', '.join(sources)})",
                 severity=None if blocks else Severity.MEDIUM,
             )
 
@@ -155,6 +163,15 @@ def fix(host: Host, findings: list[Finding]) -> Iterator[Action]:
             old=f"{service.state}, {len(findings)} dead socket{'' if len(findings) == 1 else 's'}",
             new="restarted",
         )
+
+
+def _filtered(host: Host) -> tuple[str, ...]:
+    """The modules whose mail is filtered; without the file no filter is asked (read: main() in courier/submit.C, 1.4.1;
+    run: trixie, 1.4.1)."""
+    path = host.conffile("enablefiltering")
+    if not host.exists(path):
+        return ()
+    return tuple(host.read(path).decode("utf-8", "replace").partition("\n")[0].split())
 
 
 def _answers(path: str) -> bool:
