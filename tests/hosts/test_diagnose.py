@@ -139,16 +139,21 @@ def assert_discreet(sample: str) -> None:
 
 
 def audit_of_log(machine: Machine, log: Log, issue: str, stock: set[str], began: int) -> dict[str, int]:
-    """Audit; it finds this one problem beside those of a stock host, and what it says of the log is so.
+    """Audit; of the problems that log what was logged it finds this one alone, and what it says of the log is so.
 
-    Returns the counts.
+    Args:
+        stock: ids of what is found on the host without the problem.
+
+    Returns:
+        The counts.
     """
     before = log.counts(began)
     report = call(machine, "courier.audit")
     after = log.counts(began)
-    assert ids(report, "findings") == {issue} | stock, json.dumps(report, indent=1)
     assert report["log"] == {"read": [log.name] * bool(report["log"]["read"]), "unknown": []}
-    found = [finding for finding in report["findings"] if finding["id"] not in stock]
+    # Other problems may come with it that log nothing, such as headers that a delivery line leaves out.
+    found = [finding for finding in report["findings"] if finding["id"] not in stock and "log" in finding]
+    assert {finding["id"] for finding in found} == {issue}, json.dumps(report, indent=1)
     for finding in found:
         assert 1 <= before[issue] <= finding["log"]["count"] <= after[issue]
         assert_discreet(finding["log"]["sample"])
@@ -329,7 +334,7 @@ def test_delivery_problems_are_told_apart(machine_of, packages) -> None:
 
 # Services
 
-REFUSE = {"mailuser-still-daemon", "spool-wrong-owner", "stale-daemon-processes"}
+REFUSE = {"mailuser-still-daemon", "spool-full", "spool-wrong-owner", "stale-daemon-processes"}
 
 
 def restart(machine: Machine, units: str = SMTP) -> None:
@@ -416,8 +421,10 @@ def test_problems_of_services_are_told_apart(machine_of, packages) -> None:
 def test_every_issue_that_logs_is_provoked_on_a_host() -> None:
     made = {problem.issue for problem in (*TLS_OF_GNUTLS, *TLS_OF_OPENSSL, *DELIVERY, *SERVICES)}
     for path in Path(__file__).parent.glob("test_*.py"):
-        made |= set(re.findall(r'assert_diagnosed\(\w+, "([a-z0-9-]+)"', path.read_text()))
-    assert made == {entry.id for entry in KNOWN.values() if entry.issue.signatures}
+        functions = re.split(r"^(?=def )", path.read_text(), flags=re.MULTILINE)
+        for asserting in (text for text in functions if "assert_diagnosed(" in text):
+            made |= set(re.findall(r'"([a-z0-9-]+)"', asserting))
+    assert {entry.id for entry in KNOWN.values() if entry.issue.signatures} - made == set()
 
 
 # What is no known problem
