@@ -41,6 +41,12 @@ def test_among_several_that_for_the_hosts_own_name_is_linked_to(tmp_path: Path) 
     assert action.target == f"esmtpd.pem.{NAME}"
 
 
+@pytest.mark.parametrize("name", ["expired", "20261101", "backup"])
+def test_a_copy_is_not_linked_to(tmp_path: Path, name: str) -> None:
+    found, actions = audited(only_for_names(tls_host(tmp_path), IMAPD, name), issue)
+    assert (found[IMAPD].fixable, actions) == (False, [])
+
+
 def test_the_private_key_is_linked_to_as_well(tmp_path: Path) -> None:
     root = only_for_names(tls_host(tmp_path), IMAPD)
     put(root, f"{IMAPD}.{NAME}", certificate())

@@ -161,7 +161,8 @@ def _links(host, users, names):
     except Unreadable:
         me = ""
     main = names[0] if len(names) == 1 else me
-    if main not in names:
+    # What stands there may also be a copy, such as imapd.pem.expired.
+    if main not in names or not (certificates.is_host_name(main) or certificates.is_address(main)):
         return ()
     bases = [users[0].certfile]
     for service in users:
