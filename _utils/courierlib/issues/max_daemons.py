@@ -19,7 +19,8 @@ try again, so mail comes late. The other ports have a limit of their own.
 
 ## Check by hand
 
-The first command counts what each listener serves now, the second shows the limits.
+The first command counts what each listener serves now, with its limit and its PID file, which tells the listeners
+apart. The second shows the limits that are set.
 
 ## Fix by hand
 
@@ -61,8 +62,8 @@ ISSUE = Issue(
     affects=Affects(),
     interrupts="restarting IMAP, POP3 or SMTP to raise the limit ends their open sessions",
     look=(
-        "for pid in $(pgrep -x couriertcpd); do echo \"$(pgrep -c -P $pid) in use of $(tr '\\0' '\\n' "
-        "</proc/$pid/cmdline | sed -n 's/^-maxprocs=//p')\"; done",
+        'for pid in $(pgrep -x couriertcpd); do echo "$(pgrep -c -P $pid) in use: '
+        "$(tr '\\0' '\\n' </proc/$pid/cmdline | grep -E '^-(maxprocs|pid)=' | paste -s -d ' ')\"; done",
         "grep '^MAXDAEMONS=' /etc/courier/esmtpd /etc/courier/esmtpd-* /etc/courier/imapd /etc/courier/pop3d",
     ),
     bites=("smtp-ports", "imap-ports"),
