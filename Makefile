@@ -35,12 +35,12 @@ test-3006: $(VENV_3006)/ready ## the same on Salt 3006 LTS
 hosts: $(VENV)/ready $(VENV_3006)/ready ## tests that need root, and booted Debian machines: each problem once where it occurs
 	$(BIN)/python tests/hosts/lab.py prepare
 	$(BIN)/python -m pytest -q -m privileged tests/unit tests/functional
-	$(BIN)/python -m pytest -q -m "not hosts_all" tests/hosts
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not hosts_all" tests/hosts
 	COURIER_LAB_VENV=$(CURDIR)/$(VENV_3006) $(BIN)/python -m pytest -q tests/hosts/test_fleet.py -k "one_highstate or taken_back"
 
 hosts-all: $(VENV)/ready ## every problem on every host; writes tests/hosts/results
 	$(BIN)/python tests/hosts/lab.py prepare
-	$(BIN)/python -m pytest -q tests/hosts --hosts-all
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/hosts --hosts-all
 
 bench: $(VENV)/ready $(VENV_SITE)/browser $(NODE_MODULES) ## figures, as ratios measured side by side
 	@$(call require_tool,chromium,chromium)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -56,10 +57,22 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """``--hosts-all`` writes what was shown on which host; a partial run keeps the results of the other tests."""
     if not session.config.getoption("--hosts-all", default=False):
         return
-    for path, shown in session.config.stash[_RESULTS].items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        kept = json.loads(path.read_text()) if path.exists() else {}
-        path.write_text(json.dumps(kept | shown, indent=1, sort_keys=True) + "\n")
+    # Test runs side by side write to the same files.
+    with _locked(results.RESULTS):
+        for path, shown in session.config.stash[_RESULTS].items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            kept = json.loads(path.read_text()) if path.exists() else {}
+            path.write_text(json.dumps(kept | shown, indent=1, sort_keys=True) + "\n")
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 Keep = Callable[[Path, str, dict], None]
