@@ -242,19 +242,22 @@ class Produce(Step):
     Args:
         outputs: what it writes.
         replaces: they go first.
+        owners: owner and mode of what was there, by path; filled before it runs, when other steps may have set them.
         made: SHA-256, owner and mode of what it wrote, by path; filled when it has run.
     """
 
     command: tuple[str, ...]
     outputs: tuple[Output, ...]
     replaces: bool
+    owners: dict[str, Ownership] = field(default_factory=dict)
     made: dict[str, tuple[str, Ownership | None]] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
         outputs = []
         for output in self.outputs:
             new, became = self.made.get(output.target, (None, None))
-            outputs.append(dataclasses.asdict(output) | {"new": new, "became": became})
+            owner = self.owners.get(output.target, output.owner)
+            outputs.append(dataclasses.asdict(output) | {"owner": owner, "new": new, "became": became})
         return {"command": list(self.command), "outputs": outputs}
 
     def prepare(self) -> None:
@@ -271,6 +274,7 @@ class Produce(Step):
             if content is None:
                 continue
             with replace.explained(output.target):
+                self.owners[output.target] = _ownership(os.lstat(output.target))
                 if output.backup:
                     replace.back_up(content, output.backup, output.temporary)
                 if self.replaces:
@@ -281,11 +285,11 @@ class Produce(Step):
 
         Raises: NotWritten.
         """
-        for output in self.outputs if self.replaces else ():
-            if output.owner and os.path.isfile(output.target):
-                with replace.explained(output.target):
-                    os.chown(output.target, *output.owner[:2], follow_symlinks=False)
-                    os.chmod(output.target, output.owner[2])
+        for path, (uid, gid, mode) in self.owners.items() if self.replaces else ():
+            if os.path.isfile(path):
+                with replace.explained(path):
+                    os.chown(path, uid, gid, follow_symlinks=False)
+                    os.chmod(path, mode)
 
     def note_made(self) -> None:
         """Look at what is there now, to tell later whether somebody has changed it since."""
@@ -465,8 +469,8 @@ class Draft:
     def _backup(self, target: str) -> str:
         return replace.backup_path(self._backup_root, target) if self._backup_root else ""
 
-    def _of(self, kind: type) -> list[Any]:
-        return [step for step in self.steps if isinstance(step, kind)]
+    def _of(self, *kinds: type) -> list[Any]:
+        return [step for step in self.steps if isinstance(step, kinds)]
 
     def _edit(self, action: EditFile) -> None:
         parent, name = os.path.split(action.path)
@@ -474,6 +478,7 @@ class Draft:
         target = f"{os.path.realpath(parent)}/{name}"
         found = replace.Found(target, None) if made else replace.find(action.path)
         planned = next((step for step in self._of(Write) if step.replacement.target == found.target), None)
+        self._refuse_taken(found.target, RemoveFile, Produce)
         old = planned.replacement.content if planned else found.content
         if old is None and action.new_file is None:
             raise Refused(f"{action.path}: no such file")
@@ -518,6 +523,11 @@ class Draft:
             restarts=tuple(dict.fromkeys(planned.restarts + action.restarts)),
         )
         self.steps[self.steps.index(planned)] = more
+
+    def _refuse_taken(self, target: str, *kinds: type[Step]) -> None:
+        """A step is made for the file as it is; one before it in the same run would leave another there."""
+        if any(target in _files(step) for step in self._of(*kinds)):
+            raise Refused(f"{target}: another repair of this run writes it; repair one problem after the other")
 
     def _own(self, action: SetOwnership) -> None:
         path, status = _look(action.path, action.links)
@@ -610,8 +620,9 @@ class Draft:
             return
         path, _ = _look(action.path, links=1)
         found = replace.find(path)
-        if any(step.replacement.target == found.target for step in self._of(Write)):
-            raise Refused(f"{action.path}: another repair of this run writes it; repair one problem after the other")
+        if any(step.target == found.target for step in self._of(RemoveFile)):
+            return
+        self._refuse_taken(found.target, Write, Produce)
         self._remove(action, found)
 
     def _remove(self, action: _DeleteFile | plan.RemoveFile, found: replace.Found) -> None:
@@ -629,8 +640,11 @@ class Draft:
     def _link(self, action: MakeLink) -> None:
         parent, name = os.path.split(action.path)
         path = f"{os.path.realpath(parent).rstrip('/')}/{name}"
-        if os.path.islink(path) and os.readlink(path) == action.target:
+        planned = {step.path: step.target for step in self._of(Link)}
+        if planned.get(path) == action.target or (os.path.islink(path) and os.readlink(path) == action.target):
             return
+        if path in planned:
+            raise Refused(f"{action.path}: another repair of this run links it elsewhere; repair one after the other")
         if os.path.lexists(path) or not os.path.isdir(os.path.dirname(path)):
             raise Refused(f"{action.path}: something is there already, or its directory is missing")
         self.steps.append(Link(path=path, target=action.target, changes=_changes(action), restarts=action.restarts))
@@ -649,6 +663,8 @@ class Draft:
             raise Refused(f"{action.command[0]}: no such program; it would have to make {action.subject}")
         told = {"changes": _changes(action), "restarts": action.restarts}
         outputs = tuple(self._output(number, path) for number, path in enumerate(action.makes))
+        for output in outputs:
+            self._refuse_taken(output.target, Write, RemoveFile, Produce)
         self.steps.append(Produce(command=action.command, outputs=outputs, replaces=action.replaces, **told))
 
     def _output(self, number: int, path: str) -> Output:
@@ -680,6 +696,18 @@ def _has_nothing_to_do(action: EditFile, content: bytes) -> bool:
         return action.edit(content) == content
     except (Refused, Unknown):
         return False
+
+
+def _files(step: Step) -> tuple[str, ...]:
+    """The files that a step writes or removes."""
+    match step:
+        case Write():
+            return (step.replacement.target,)
+        case RemoveFile():
+            return (step.target,)
+        case Produce():
+            return tuple(output.target for output in step.outputs)
+    return ()
 
 
 def _changes(action: Action) -> tuple[Change, ...]:

@@ -931,3 +931,46 @@ def test_a_program_that_is_refused_for_one_file_has_taken_none_away(here, esmtpd
     outcome = carried(here, meddling, both)
     assert "changed while it was being repaired" in outcome.failed
     assert first.read_bytes() == OLD
+
+
+def test_a_file_is_for_one_repair_of_a_run_where_a_second_would_not_find_it_as_it_was(here, esmtpd, tmp_path):
+    other = {"old": "old", "new": "other"}
+    making = dataclasses.replace(program(esmtpd, f"echo made > {esmtpd}", replaces=True), new="made")
+    removing = RemoveFile(path=str(esmtpd), old="old", new="gone")
+    pairs = [
+        (edit(esmtpd), making),
+        (making, edit(esmtpd)),
+        (making, dataclasses.replace(making, new="other")),
+        (removing, edit(esmtpd)),
+        (removing, making),
+    ]
+    for first, second in pairs:
+        outcome = carried(here, first, second)
+        assert outcome.failed == ""
+        assert "another repair of this run writes it" in outcome.refused[0]
+        assert len(outcome.changes) == 1
+        undo(host(), outcome.run, workspace=here)
+        assert esmtpd.read_bytes() == OLD
+    link = MakeLink(path=str(tmp_path / "link"), target="x", **WORDS)
+    for again in (
+        (removing, RemoveFile(path=str(esmtpd), **other)),
+        (link, MakeLink(path=str(tmp_path / "link"), target="x", **other)),
+    ):
+        outcome = carried(here, *again)
+        assert (outcome.failed, outcome.refused, len(outcome.changes)) == ("", (), 1)
+        undo(host(), outcome.run, workspace=here)
+    outcome = carried(here, link, MakeLink(path=str(tmp_path / "link"), target="y", **other))
+    assert "links it elsewhere" in outcome.refused[0]
+
+
+def test_what_takes_the_place_of_a_file_gets_the_mode_that_the_same_run_has_set(here, tmp_path):
+    key = tmp_path / "key"
+    key.write_bytes(OLD)
+    key.chmod(0o644)
+    closing = SetOwnership(path=str(key), mode=0o600, **WORDS)
+    making = dataclasses.replace(program(key, f"echo new > {key}", replaces=True), new="made")
+    for actions in ((closing, making), (making, closing)):
+        outcome = carried(here, *actions)
+        assert (outcome.failed, key.read_text(), stat.S_IMODE(key.stat().st_mode)) == ("", "new\n", 0o600)
+        undo(host(), outcome.run, workspace=here)
+        assert (key.read_bytes(), stat.S_IMODE(key.stat().st_mode)) == (OLD, 0o644)
