@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from courierlib.issue import Unknown
+from courierlib.tree import Unreadable
 
 if TYPE_CHECKING:
     from courierlib.host import Host
@@ -59,20 +60,25 @@ def maildirs(host: Host) -> tuple[tuple[str, str], ...]:
 def read(host: Host, directories: Iterable[tuple[str, str]]) -> tuple[FileSystem, ...]:
     """The file systems of directories, each once; none that is mounted read-only, because nobody writes to it.
 
+    A Maildir that cannot be looked at is left out.
+
     Raises:
-        Unknown: under a root, whose file systems are not the host's.
+        Unknown: under a root, whose file systems are not the host's; or a directory of Courier's cannot be looked at.
     """
     if host.system is None:
         raise Unknown(f"needs the running host, and {host.root} is a tree of files")
     found: dict[int, FileSystem] = {}
     for use, path in directories:
-        entry = host.stat(path)
-        if entry is None or entry.kind != "dir" or entry.inode[0] in found:
-            continue
         try:
+            entry = host.stat(path)
+            if entry is None or entry.kind != "dir" or entry.inode[0] in found:
+                continue
             left = os.statvfs(host.path(path))
-        except OSError as failed:
-            raise Unknown(f"{path}: {failed.strerror}") from None
+        except (Unreadable, OSError) as failed:
+            if use == "maildirs":
+                # Whoever owns it can make its links loop, and must not hide a full spool by that.
+                continue
+            raise Unknown(f"{path}: {failed}") from None
         found[entry.inode[0]] = FileSystem(
             use=use,
             path=path,

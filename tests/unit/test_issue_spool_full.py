@@ -112,6 +112,14 @@ def test_unknown_accounts_do_not_hide_a_full_spool(tmp_path: Path, monkeypatch) 
     assert finding.where == SPOOL
 
 
+def test_a_maildir_whose_links_loop_does_not_hide_a_full_spool(tmp_path: Path, monkeypatch) -> None:
+    home = tmp_path / "home/alice"
+    home.mkdir(parents=True)
+    (home / "Maildir").symlink_to("Maildir")
+    alice = Account("alice", 1000, 1000, "/home/alice", "", "authdaemon")
+    assert only(host_with(tmp_path, monkeypatch, blocks=0, accounts=[alice]))[0] == SPOOL
+
+
 def test_a_tree_says_nothing_of_the_hosts_disks(tmp_path: Path) -> None:
     spool_host(tmp_path)
     with pytest.raises(Unknown, match="tree of files"):
