@@ -9,6 +9,7 @@ import os
 import pytest
 from spoolhost import COURIERD, spool_host
 
+from courierlib.issue import Severity
 from courierlib.issues import inotify_limits
 from courierlib.issues.inotify_limits import check
 
@@ -23,16 +24,22 @@ def host(tmp_path):
     return host
 
 
-def test_a_user_near_the_limit_is_found_and_others_are_not(host, monkeypatch):
+def test_a_user_near_the_limit_is_found_and_others_are_not(host, tmp_path, monkeypatch):
     instances = [ctypes.CDLL(None).inotify_init() for _ in range(5)]
     try:
-        monkeypatch.setattr(inotify_limits, "_limit", lambda: 5)
+        # Other processes of this user have some too, and come and go.
+        half = max(1, inotify_limits._instances({os.geteuid()})[os.geteuid()] // 2)
+        monkeypatch.setattr(inotify_limits, "_limit", lambda: half)
         (finding,) = check(host)
-        assert int(finding.detail.split()[0]) >= 5
+        assert int(finding.detail.split()[0]) >= half
+        assert finding.severity is None
+        (tmp_path / "usr/bin/imapd").write_bytes(b"\0inotify_init\0inotity_init() failed\0")
+        (finding,) = check(host)
+        assert finding.severity == Severity.HIGH
         monkeypatch.setattr(inotify_limits, "_limit", lambda: 1_000_000)
         assert list(check(host)) == []
     finally:
-        for instance in instances:
+        for instance in filter(lambda descriptor: descriptor >= 0, instances):
             os.close(instance)
 
 

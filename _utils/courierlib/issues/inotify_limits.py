@@ -1,5 +1,5 @@
 """
-IMAP says "Inotify initialization error", and new mail shows up late
+IMAP says "Inotify initialization error", or sessions end as soon as they wait for mail
 
 ## What you see
 
@@ -11,9 +11,18 @@ Mail programs show an alert when they log in:
 
 Some show it each time, others never. Nothing is in the log. New mail appears only after a minute or on "get mail".
 
+Courier 2.0 says nothing at login. The session ends as soon as the mail program waits for new mail (`IDLE`), and the log
+has
+
+```text
+imapd: terminate called after throwing an instance of 'std::runtime_error'
+imapd: what():  inotity_init() failed
+```
+
 ## What it breaks
 
-IMAP IDLE for the sessions above the limit: they look for new mail once a minute instead of being told. Nothing is lost.
+IMAP IDLE for the sessions above the limit. Up to 1.4 they look for new mail once a minute instead of being told; 2.0
+cuts them off. Nothing is lost.
 
 It hits hosts where all virtual users share one user ID: the kernel counts what that one ID uses.
 
@@ -53,7 +62,7 @@ folder another one. Linux allows 128 for each user ID, enough for about 30 sessi
 import os
 from collections import Counter
 
-from courierlib.issue import Affects, Finding, Issue, Severity, Unknown
+from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown
 
 ISSUE = Issue(
     id="inotify-limits",
@@ -69,8 +78,17 @@ ISSUE = Issue(
     bites=("imapd",),
     known=(
         "run: trixie 1.4.1: all instances of a user ID in use: the alert at login; IDLE still answers",
+        "run: forky 2.0.6: the same: no alert, IDLE ends the session",
         "read: strings of imapd, bookworm 1.0.16: no inotify_init; trixie 1.4.1, forky 2.0.6: there",
         "read: libs/imap/imapd.c, libs/maildir/maildirwatch.c and INSTALL, 1.4.1",
+    ),
+    signatures=(
+        Signature(
+            process=("imapd", "imapd-ssl"),
+            pattern=r"^ *what\(\): +inotity_init\(\) failed$",
+            sample="what():  inotity_init() failed",
+            known="run: forky 2.0.6",
+        ),
     ),
 )
 
@@ -84,6 +102,8 @@ def check(host):
     owners = {process.uid for process in host.processes if process.name in _SERVERS}
     if "imap" not in host.components or not owners or not host.contains(f"{host.layout.bindir}/imapd", b"inotify_init"):
         return
+    # 2.0 says so, with its own spelling, and ends.
+    severity = Severity.HIGH if host.contains(f"{host.layout.bindir}/imapd", b"inotity_init") else None
     limit = _limit()
     for uid, used in _instances(owners).items():
         if used >= limit * _NEARLY:
@@ -91,6 +111,7 @@ def check(host):
             yield Finding(
                 where=f"user {account.name if account else uid}",
                 detail=f"{used} of {limit} inotify instances in use (fs.inotify.max_user_instances)",
+                severity=severity,
             )
 
 
