@@ -30,6 +30,8 @@ What is right depends on what the domain is for. One of these:
     # systemctl restart courier
     ```
 
+    Without the file, `me` was local. If there was none, put the name in `me` into it too, or its mail stops.
+
 2. It has accounts of its own, such as virtual users with `alice@example.test` as their name:
 
     ```console

@@ -29,11 +29,13 @@ looks at the files and at this host's own ports.
 
 ## Fix by hand
 
-Name a name server that works. How that is done for good depends on what writes the file: systemd-resolved, a DHCP
-client, ifupdown, a container's manager. See what it is first:
+Name a name server that works, in place of 192.0.2.53 below. How that is done for good depends on what writes the file:
+systemd-resolved, a DHCP client, ifupdown, a container's manager. See what it is first, and keep a copy if there is
+anything:
 
 ```console
 # ls -l /etc/resolv.conf
+# cp /etc/resolv.conf /root/resolv.conf.before
 # printf 'nameserver 192.0.2.53\n' >/etc/resolv.conf
 ```
 
@@ -49,7 +51,9 @@ No function does this for you: which name server is right, only you know.
 
 ## Undo
 
-Put the old `/etc/resolv.conf` back.
+```console
+# cat /root/resolv.conf.before >/etc/resolv.conf
+```
 
 ## How to see that it worked
 

@@ -43,9 +43,10 @@ Take the word `-block=…` of the dead list out of the value, and leave the othe
 # systemctl restart courier-mta courier-msa courier-mta-ssl
 ```
 
-`esmtpd-msa` and `esmtpd-ssl` may set BLACKLISTS too. SMTP is closed for about a second.
+Where the dead list has a message with spaces, `sed` leaves the rest of the message: take that out by hand before the
+restart. `esmtpd-msa` and `esmtpd-ssl` may set BLACKLISTS too. SMTP is closed for about a second.
 
-`courier.fix dead-dnsbl` does the same, in each file that sets it.
+`courier.fix dead-dnsbl` does the same, in each file that sets it; a value with a message in quotes it leaves to you.
 
 ## Undo
 

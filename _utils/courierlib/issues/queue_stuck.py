@@ -37,7 +37,14 @@ without `msgq` may hold mail that was delivered long ago; move such files away f
 A restart interrupts delivery for about a second, and SMTP with it.
 
 Where messages are late, look for the reason: is courierd stopped (state `T` in `ps`), is the disk slow, are all its
-processes busy with hosts that do not answer? `systemctl restart courier`, and then `courier flush`, try everything now.
+processes busy with hosts that do not answer? Where it did nothing for two days, save what came in meanwhile before it
+goes on: **then courierd deletes what is older than 48 hours below `tmp`.**
+
+```console
+# find /var/lib/courier/tmp/[0-9]* -type f -exec touch {} +
+```
+
+`systemctl restart courier`, and then `courier flush`, try everything now.
 
 A message that nobody wants any more is returned to its sender by `cancelmsg` and the number that `mailq` prints. Never
 delete files of the queue by hand.

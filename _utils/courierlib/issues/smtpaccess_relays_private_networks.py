@@ -63,6 +63,8 @@ get a line. Printers and scripts are easily forgotten: look in the log for a day
 # systemctl restart courier-msa courier-mta-ssl
 ```
 
+What you put into `smtpaccess/own` stays in force; take it out before `makesmtpaccess` if it should not.
+
 ## How to see that it worked
 
 The test above answers `513 Relaying denied.`, and the machines that may relay still can.

@@ -50,7 +50,7 @@ Then mail flows again without a restart. What waits is tried again at its time; 
 
 ## Undo
 
-There is nothing to undo.
+Nothing brings back a log, a message or a file that was deleted. Take a copy to another disk first if you may need it.
 
 ## How to see that it worked
 
