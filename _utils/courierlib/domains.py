@@ -72,7 +72,8 @@ def read(host: Host) -> Domains:
     found = _lines(host, "locals")
     return Domains(
         me=me,
-        locals=own if found is None else found,
+        # No address has white space in its domain, so such a line is for none; nor may it be passed on as one.
+        locals=own if found is None else tuple(name for name in found if not re.search(r"\s", name)),
         hosted=tuple(key.lower() for key in compiled["hosteddomains"]),
         accepted=(own if accepted is None else accepted) + tuple(key.lower() for key in compiled["esmtpacceptmailfor"]),
         routed=tuple(routes),

@@ -76,3 +76,8 @@ def test_local_names_that_nobody_writes_to_are_clear(tmp_path: Path, name: str) 
 
 def test_a_further_local_domain_is_found(tmp_path: Path) -> None:
     assert details(host_named(tmp_path, "mx1", {"locals": "mx1.example.test\na.example\n"}))
+
+
+def test_a_line_with_white_space_is_for_no_domain(tmp_path: Path) -> None:
+    host = table_host(tmp_path, {"locals": "localhost\nmx1.example.test\nother.example.test \n"})
+    assert not list(issue.check(host))
