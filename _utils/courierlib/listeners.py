@@ -90,7 +90,7 @@ def _holders(inodes: set[str]) -> dict[str, tuple[int, str]]:
         if not wanted:
             break
         try:
-            held = {match[1] for match in map(_socket, _links(f"/proc/{pid}/fd")) if match} & wanted
+            held = {match[1] for match in map(_socket, descriptors(pid)) if match} & wanted
             if held:
                 with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
                     program = file.read().rstrip("\n")
@@ -101,10 +101,15 @@ def _holders(inodes: set[str]) -> dict[str, tuple[int, str]]:
     return found
 
 
-def _links(directory: str) -> Iterator[str]:
-    for name in os.listdir(directory):
+def descriptors(pid: int) -> Iterator[str]:
+    """What the open files of a process are, as the kernel names them; those that are closed meanwhile are left out.
+
+    Raises:
+        OSError: it has ended, or is somebody else's and we are not root.
+    """
+    for name in os.listdir(f"/proc/{pid}/fd"):
         try:
-            yield os.readlink(f"{directory}/{name}")
+            yield os.readlink(f"/proc/{pid}/fd/{name}")
         except FileNotFoundError:
             continue
 

@@ -63,6 +63,7 @@ import os
 from collections import Counter
 
 from courierlib.issue import Affects, Finding, Issue, Severity, Signature, Unknown
+from courierlib.listeners import descriptors
 
 ISSUE = Issue(
     id="inotify-limits",
@@ -126,13 +127,11 @@ def _limit() -> int:
 def _instances(owners: set[int]) -> Counter:
     """Inotify instances of all processes of these users."""
     found: Counter = Counter()
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
         try:
             uid = os.stat(f"/proc/{pid}").st_uid
             if uid in owners:
-                directory = f"/proc/{pid}/fd"
-                links = [os.readlink(f"{directory}/{name}") for name in os.listdir(directory)]
-                found[uid] += links.count("anon_inode:inotify")
+                found[uid] += sum(opened == "anon_inode:inotify" for opened in descriptors(pid))
         except OSError:
             continue  # It ended meanwhile.
     return found
