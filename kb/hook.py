@@ -42,6 +42,29 @@ def on_page_markdown(markdown, page, config, files):
     return _build().filled(page.file.src_uri, markdown, config.use_directory_urls)
 
 
+_MIXED_UP, _APART = "e=e+s+o.id}return e}", 'e=e+s+o.id+","}return e}'
+"""Where lunr 2.3.9 describes a node of its index by letters and numbers without anything between them."""
+
+
+def on_post_build(config):
+    """Keep lunr from taking two nodes for the same: their words, such as versions, run into one another, and a search
+    that comes to a word that is on no page ends in an error.
+
+    Raises:
+        PluginError: Material's search is no longer the one that this was made for.
+    """
+    from mkdocs.exceptions import PluginError
+
+    workers = list(Path(config.site_dir).glob("assets/javascripts/workers/search.*.min.js"))
+    for worker in workers:
+        text = worker.read_text()
+        if text.count(_MIXED_UP) != 1:
+            raise PluginError(
+                f"{worker.name}: lunr's TokenSet.toString was not found; see whether it is repaired there"
+            )
+        worker.write_text(text.replace(_MIXED_UP, _APART))
+
+
 _LOADED = {}
 
 
