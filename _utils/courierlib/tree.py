@@ -378,9 +378,9 @@ def _read_regular(path: str, name: str, limit: int) -> bytes:
             raise Unreadable(name, f"not a regular file, but a {_kind(found.st_mode)}")
         if found.st_size > limit:
             raise Unreadable(name, f"{found.st_size} bytes, too large for what it should be (limit {limit})")
-        content = b""
-        # One byte more than the limit: a file can grow between fstat and read.
-        while len(content) <= limit and (more := os.read(handle, limit + 1 - len(content))):
+        # One byte more than it had: a file can grow between fstat and read, and those below /proc have no size.
+        content = os.read(handle, found.st_size + 1)
+        while found.st_size < len(content) <= limit and (more := os.read(handle, limit + 1 - len(content))):
             content += more
     except OSError as failed:
         raise Unreadable(name, _reason(failed)) from None
