@@ -82,8 +82,7 @@ ISSUE = Issue(
     logged=True,
     known=(
         "run: bookworm 1.0.16, trixie 1.4.1: 24 connections from one address: 4 closed by IMAP, 20 by POP3 and port 25",
-        "run: trixie 1.4.1: MAXPERC closes connections without a line",
-        "read: run() in libs/tcpd/tcpd.c, 1.4.1; courierlogger takes the word ALERT for the priority and drops it",
+        "read: run() in libs/tcpd/tcpd.c, 1.4.1: MAXPERC closes connections without a line",
     ),
     signatures=(
         Signature(

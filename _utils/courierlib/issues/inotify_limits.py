@@ -38,8 +38,9 @@ The first command counts the inotify instances of each user ID, the second shows
 # sysctl -p /etc/sysctl.d/60-courier-inotify.conf
 ```
 
-Nothing is interrupted. Courier's own advice is four instances for each session of one user ID, and five times as many
-watches. In a container the limits are those of the host: set them there.
+Nothing is interrupted. These commands were not run in the tests, whose machines are containers. Courier's own advice is
+four instances for each session of one user ID, and five times as many watches. In a container the limits are those of
+the host: set them there.
 
 ## Undo
 
@@ -55,8 +56,8 @@ Log in once more; the alert is gone.
 
 ## Why it happens
 
-Since 1.1 the IMAP server asks the kernel to tell it of changes in a Maildir. Each login opens an instance, each watched
-folder another one. Linux allows 128 for each user ID, enough for about 30 sessions that watch folders.
+Since 1.1 the IMAP server asks the kernel to tell it of changes in a Maildir. Linux allows
+128 instances for each user ID, and Courier counts on four for each session: enough for about 30.
 """
 
 import os
@@ -78,7 +79,7 @@ ISSUE = Issue(
     ),
     bites=("imapd",),
     known=(
-        "run: trixie 1.4.1: all instances of a user ID in use: the alert at login; IDLE still answers",
+        "run: trixie 1.4.1: all instances of a user ID in use: the alert at login",
         "run: forky 2.0.6: the same: no alert, IDLE ends the session",
         "read: strings of imapd, bookworm 1.0.16: no inotify_init; trixie 1.4.1, forky 2.0.6: there",
         "read: libs/imap/imapd.c, libs/maildir/maildirwatch.c and INSTALL, 1.4.1",

@@ -34,7 +34,7 @@ and `pop3d`):
 # systemctl restart courier-imap courier-imap-ssl
 ```
 
-That ends open IMAP sessions; mail programs log in again. An IMAP session takes a few megabytes.
+That ends open IMAP sessions; mail programs log in again.
 
 ## Undo
 
